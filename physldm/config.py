@@ -1,0 +1,171 @@
+"""What a run is asked to do: presets in TOML, checked by pydantic."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from physldm.errors import InputError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Which made-up subjects, and which of their slices (``heights`` in mm: start, stop, step)."""
+
+    anatomy: str
+    spacing: Literal[1, 2]
+    heights: tuple[int, int, int]
+    train_subjects: int = Field(gt=0)
+    heldout_subjects: int = Field(gt=0)
+    partial_volume: Literal["properties", "signals"] = "properties"
+    noise: float = Field(0.01, ge=0)
+    gain_sd: float = Field(0.2, ge=0)
+
+
+class VaeConfig(_Section):
+    """Encoder and decoder. ``unshuffle`` folds that many pixels a side into channels before the first layer."""
+
+    widths: tuple[int, ...]
+    blocks: int = Field(gt=0)
+    unshuffle: Literal[1, 2] = 1
+    latent_channels: int = Field(gt=0)
+    middle_attention: bool = False
+    adagn: bool = True
+    pd_median: float = Field(gt=0)
+
+
+class LossConfig(_Section):
+    """Weights, for images in units of their 99.5th percentile."""
+
+    l2: float = Field(ge=0)
+    relative_l1: float = Field(ge=0)
+    relative_floor: float = Field(gt=0)
+    kl: float = Field(ge=0)
+    prior: float = Field(ge=0)
+
+
+class UNetConfig(_Section):
+    """The denoiser of the latent diffusion model."""
+
+    widths: tuple[int, ...]
+    blocks: int = Field(gt=0)
+    attention: tuple[bool, ...]
+    resblock_updown: bool = False
+
+
+class DiffusionConfig(_Section):
+    """Forward process and objective."""
+
+    schedule: Literal["linear", "scaled_linear", "cosine"]
+    timesteps: int = Field(gt=1)
+    prediction: Literal["v", "epsilon"]
+    min_snr: float = Field(0.0, ge=0)
+    sampler_steps: int = Field(gt=0)
+
+
+class StageConfig(_Section):
+    """How long and how fast a stage learns: ``steps``, or ``epochs`` where steps is 0."""
+
+    steps: int = Field(0, ge=0)
+    epochs: int = Field(0, ge=0)
+    batch: int = Field(gt=0)
+    lr: float = Field(gt=0)
+    warmup: int = Field(0, ge=0)
+    cosine: bool = True
+    clip: float = Field(1.0, ge=0)
+    ema: float = Field(0.0, ge=0, lt=1)
+    checkpoint_steps: int = Field(100, gt=0)
+
+    def total_steps(self, items: int) -> int:
+        """Optimiser steps for a training set of ``items``."""
+        return self.steps or self.epochs * max(1, items // self.batch)
+
+
+class Config(_Section):
+    """Everything that decides a run's numbers, but for the code and the machine."""
+
+    preset: str
+    seed: int = Field(0, ge=0)
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    data: DataConfig
+    vae: VaeConfig
+    loss: LossConfig
+    unet: UNetConfig
+    diffusion: DiffusionConfig
+    vae_stage: StageConfig
+    ldm_stage: StageConfig
+
+
+def presets() -> list[str]:
+    """Names of the presets that ship with the package."""
+    folder = resources.files("physldm") / "presets"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def load_preset(name: str, changes: list[str] | None = None) -> Config:
+    """The preset called ``name`` with ``changes`` such as ``vae_stage.lr=1e-3``.
+
+    Raises:
+        InputError: unknown preset, unknown key, or a value of the wrong kind.
+    """
+    if name not in presets():
+        raise InputError(f"--preset: found {name!r}, expected one of {', '.join(presets())}")
+    text = (resources.files("physldm") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    values = tomllib.loads(text)
+    for change in changes or []:
+        _apply(values, change)
+    return _validated(values, f"preset {name}")
+
+
+def read_config(file: Path) -> Config:
+    """A run's ``config.toml``."""
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing, expected a run directory made by physldm train") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not TOML: {error}") from None
+    return _validated(values, str(file))
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    *sections, last = key.split(".")
+    where = values
+    for section in sections:
+        where = where.get(section) if isinstance(where, dict) else None
+    if not equals or not isinstance(where, dict) or isinstance(where.get(last), dict):
+        raise InputError(f"--set: found {change!r}, expected section.key=value with a key of the preset")
+    try:
+        where[last] = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        where[last] = text
+
+
+def _validated(values: dict[str, Any], where: str) -> Config:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        found = f"found {first['input']!r}, " if first["type"] not in ("missing", "extra_forbidden") else ""
+        what = "no such key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise InputError(f"{where}: {key}: {found}{what}") from None
+
+
+def to_toml(config: Config) -> str:
+    """The configuration as TOML, every default written out."""
+    values = config.model_dump(mode="json")
+    lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, dict)]
+    for section, content in values.items():
+        if isinstance(content, dict):
+            lines += ["", f"[{section}]", *(f"{k} = {json.dumps(v)}" for k, v in content.items())]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,327 @@
+"""Subjects from an anatomy: deform it, fill it with tissue, scan it. Every draw is keyed by (seed, subject)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from physldm.physics import TISSUES, Acquisition, signal
+from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
+
+from .anatomy import CLASSES, SHAPE_MM, load_anatomy
+
+CONTRASTS = ("T1w", "T2w", "FLAIR")
+GAIN = 1000.0  # scanner units per unit of PD
+# OASIS-3's most frequent settings and how many scans have them.
+MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
+FLAIR_SETTINGS = (((0.091, 9.0, 2.5), 845), ((0.076, 9.0, 2.5), 251))
+# T2w scans are long echo trains whose contrast is that of a spin echo with a TE in this range.
+T2W_TR, T2W_TE = 3.2, (0.09, 0.12)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One made-up brain with its scans. Volumes are stacks of S axial slices, anterior up, RAS+.
+
+    Attributes:
+        maps: ``[S, 3, H, W]``: PD (a.u., CSF about 1), T1 (s), T2 (s); PD is 0 outside the brain.
+        fractions: ``[S, 4, H, W]``: WM, GM, CSF, lesion.
+        clean: ``[S, 3, H, W]``: T1w, T2w, FLAIR in scanner units, with gain and bias field, without noise.
+        scans: ``[S, 3, H, W]``: what the scanner stores: ``clean`` plus complex noise, magnitude.
+        acquisitions: how each contrast was taken.
+        gain: scanner units per unit of PD.
+        affine: 4 × 4, voxel of an ``[X, Y, Z]`` volume to mm (see :func:`to_volume`).
+    """
+
+    maps: Float[Tensor, "S 3 H W"]
+    fractions: Float[Tensor, "S 4 H W"]
+    clean: Float[Tensor, "S 3 H W"]
+    scans: Float[Tensor, "S 3 H W"]
+    acquisitions: tuple[Acquisition, ...]
+    gain: float
+    affine: np.ndarray
+
+
+def to_volume(stack: Float[Tensor, "S H W"]) -> Float[Tensor, "X Y Z"]:
+    """A stack of axial slices (anterior up, left on the left) as a RAS+ volume."""
+    return stack.flip(-2).permute(2, 1, 0)
+
+
+def to_slices(volume: Float[Tensor, "*c X Y Z"]) -> Float[Tensor, "Z *c H W"]:
+    """A RAS+ volume as a stack of axial slices, anterior up, left on the left."""
+    return volume.movedim(-1, 0).transpose(-1, -2).flip(-2)
+
+
+def make_subject(
+    seed: int,
+    index: int,
+    *,
+    anatomy: str = "icbm152",
+    spacing: int = 1,
+    heights: tuple[int, ...] | None = None,
+    partial_volume: str = "properties",
+    noise: float = 0.01,
+    gain_sd: float = 0.2,
+) -> Subject:
+    """Subject number ``index`` of the population ``seed``; the same arguments give the same subject.
+
+    Args:
+        spacing: voxel size in mm (1 or 2): H, W = 224, 160 or 112, 80.
+        heights: which axial slices, as millimetres above the bottom of the 160 mm box; all by default.
+        partial_volume: ``properties`` mixes PD, log T1 and log T2 by fraction, so that one (PD, T1, T2) per
+            voxel is the whole truth; ``signals`` mixes the signals of the tissues, as a real scan does.
+        noise: standard deviation of each part of the complex noise, relative to the image's maximum.
+        gain_sd: standard deviation of the logarithm of the gain between subjects.
+    """
+    draw = torch.Generator().manual_seed(_key(seed, index))
+    grid = _grid(spacing, heights)
+    fractions, ventricles = _warp(anatomy, spacing, grid, draw)
+    fractions = _add_lesions(fractions, ventricles, grid, draw)
+    tissues = _tissue_maps(grid, draw)
+    maps = _mix_properties(fractions, tissues)
+    acquisitions = _protocol(draw)
+    bias = torch.exp(0.03 * _smooth_field(grid, 60.0, draw))
+    gain = GAIN * math.exp(gain_sd * _normal(draw))
+    fractions, maps = to_slices(fractions), to_slices(maps)
+    if partial_volume == "properties":
+        exact = torch.stack([signal(maps, a) for a in acquisitions], 1)
+    elif partial_volume == "signals":
+        exact = torch.stack([_mixed_signal(fractions, tissues, a) for a in acquisitions], 1)
+    else:
+        raise ValueError(f"partial_volume: found {partial_volume!r}, expected properties or signals")
+    clean = gain * to_slices(bias)[:, None] * exact
+    scans = _scan(clean, noise, draw)
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    # the first voxel's centre sits half a voxel into the box
+    corner = load_anatomy(anatomy).affine[:3, 3] - 0.5
+    affine[:3, 3] = corner + spacing / 2 + np.array([0, 0, (heights or (0,))[0]])
+    if heights is not None and len(heights) > 1:
+        affine[2, 2] = heights[1] - heights[0]
+    return Subject(maps, fractions, clean, scans, acquisitions, gain, affine)
+
+
+def example_maps(spacing: int = 1) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "4 H W"]]:
+    """One slice through the lateral ventricles of the average brain, filled with the tissue table's values.
+
+    Returns:
+        maps ``[3, H, W]`` (PD, T1, T2) and fractions ``[4, H, W]`` (WM, GM, CSF, lesion).
+    """
+    grid = _grid(spacing, (92,))
+    fractions = _sample(_pooled(load_anatomy().name, spacing), grid.points)[:3]
+    fractions = torch.cat([fractions, torch.zeros_like(fractions[:1])])
+    table = [torch.tensor([t.pd, t.t1, t.t2])[:, None, None, None] for t in (TISSUES[c] for c in CLASSES)]
+    return to_slices(_mix_properties(fractions, table))[0], to_slices(fractions)[0]
+
+
+def _key(*numbers: int) -> int:
+    """One 63-bit seed from several small numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _normal(draw: torch.Generator) -> float:
+    return float(torch.randn((), generator=draw))
+
+
+# --- space ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where a subject's voxels lie: ``points`` ``[X, Y, Z, 3]`` in mm from the corner of the box."""
+
+    points: Float[Tensor, "X Y Z 3"]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return tuple(self.points.shape[:3])
+
+
+def _grid(spacing: int, heights: tuple[int, ...] | None) -> _Grid:
+    x, y, z = (torch.arange(n // spacing) * spacing + spacing / 2 for n in SHAPE_MM)
+    if heights is not None:
+        z = torch.tensor(heights, dtype=torch.float32) + spacing / 2
+    return _Grid(torch.stack(torch.meshgrid(x, y, z, indexing="ij"), -1))
+
+
+@lru_cache(maxsize=4)
+def _pooled(name: str, spacing: int) -> Float[Tensor, "4 X Y Z"]:
+    """WM, GM, CSF and ventricles, averaged over a voxel of ``spacing`` mm around every point of the 1 mm grid.
+
+    Averaging before sampling is what keeps thin cortex from flickering on a coarser grid.
+    """
+    anatomy = load_anatomy(name)
+    volume = torch.cat([anatomy.fractions, anatomy.ventricles[None]])
+    if spacing == 1:
+        return volume
+    padded = F.pad(volume[None], (spacing // 2, (spacing - 1) // 2) * 3, mode="replicate")
+    # point i is the corner between voxels i−1 and i for spacing 2: half a millimetre below voxel i's centre
+    return F.avg_pool3d(padded, spacing, stride=1)[0]
+
+
+def _sample(volume: Float[Tensor, "C X Y Z"], points_mm: Float[Tensor, "A B D 3"]) -> Float[Tensor, "C A B D"]:
+    """Trilinear values of a 1 mm volume at points in mm from the corner of the box; 0 outside."""
+    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
+    where = (2 * points_mm / size - 1).flip(-1)[None]  # grid_sample wants z, y, x in [−1, 1]
+    return F.grid_sample(volume[None], where, mode="bilinear", align_corners=False)[0]
+
+
+def _smooth_noise(sigma_mm: float, draw: torch.Generator, channels: int = 1) -> Float[Tensor, "C X Y Z"]:
+    """Gaussian noise with a correlation length of about ``sigma_mm``, on a lattice of that spacing, SD 1."""
+    shape = [max(4, round(n / sigma_mm) + 3) for n in SHAPE_MM]
+    return torch.randn(1, channels, *shape, generator=draw)
+
+
+def _smooth_field(grid: _Grid, sigma_mm: float, draw: torch.Generator, channels: int = 1) -> Tensor:
+    """A smooth random field on the grid, ``[X, Y, Z]`` (or ``[C, X, Y, Z]``), mean 0 and SD 1 per channel."""
+    lattice = F.interpolate(
+        _smooth_noise(sigma_mm, draw, channels), size=(40, 56, 40), mode="trilinear", align_corners=True
+    )
+    lattice = F.avg_pool3d(F.pad(lattice, (2,) * 6, mode="replicate"), 5, stride=1)[0]
+    lattice = (lattice - lattice.mean((1, 2, 3), keepdim=True)) / lattice.std((1, 2, 3), keepdim=True)
+    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
+    where = (2 * grid.points / size - 1).flip(-1)[None]
+    field = F.grid_sample(lattice[None], where, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return field if channels > 1 else field[0]
+
+
+@lru_cache(maxsize=1)
+def _coarse() -> _Grid:
+    """A 4 mm grid of the box, on which deformations are computed."""
+    x, y, z = (torch.arange(n // 4) * 4.0 + 2.0 for n in SHAPE_MM)
+    return _Grid(torch.stack(torch.meshgrid(x, y, z, indexing="ij"), -1))
+
+
+def _warp(anatomy: str, spacing: int, grid: _Grid, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The anatomy in a new shape: fractions ``[3, X, Y, Z]`` and ventricles ``[X, Y, Z]`` on the grid."""
+    volume = _pooled(anatomy, spacing)
+    velocity = _velocity(anatomy, draw)
+    displacement = _integrate(velocity)
+    scale = torch.exp(0.04 * torch.randn(3, generator=draw))
+    centre = torch.tensor(SHAPE_MM) / 2
+    points = centre + (grid.points - centre) / scale
+    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
+    where = (2 * points / size - 1).flip(-1)[None]
+    moved = F.grid_sample(displacement[None], where, padding_mode="border", align_corners=False)[0]
+    warped = _sample(volume, points + moved.movedim(0, -1)).clamp(0, 1)
+    return warped[:3], warped[3]
+
+
+def _velocity(anatomy: str, draw: torch.Generator) -> Float[Tensor, "3 X Y Z"]:
+    """Stationary velocity in mm on the 4 mm grid: broad and fine changes of shape, and ventricle size."""
+    coarse = _coarse()
+    broad = 2.5 * _smooth_field(coarse, 40.0, draw, channels=3)
+    fine = 0.8 * _smooth_field(coarse, 16.0, draw, channels=3)
+    ventricles = F.avg_pool3d(load_anatomy(anatomy).ventricles[None, None], 4)
+    for _ in range(3):  # three box filters are nearly a Gaussian of 10 mm
+        ventricles = F.avg_pool3d(F.pad(ventricles, (2,) * 6), 5, stride=1)
+    slope = torch.stack(torch.gradient(ventricles[0, 0], spacing=4.0))
+    slope = slope / slope.norm(dim=0).max()
+    # sampling points move towards the ventricles' inside, so the ventricles grow; mostly growth, some shrink
+    growth = 2.0 + 3.0 * _normal(draw)
+    return broad + fine + growth * slope
+
+
+def _integrate(velocity: Float[Tensor, "3 X Y Z"], squarings: int = 6) -> Float[Tensor, "3 X Y Z"]:
+    """exp(velocity) by scaling and squaring: the displacement, in mm, of a map that can be inverted.
+
+    Source: Arsigny et al. 2006; u ← u + u∘(id + u), from u = v/2ⁿ.
+    """
+    points = _coarse().points
+    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
+    u = velocity / 2**squarings
+    for _ in range(squarings):
+        where = (2 * (points + u.movedim(0, -1)) / size - 1).flip(-1)[None]
+        u = u + F.grid_sample(u[None], where, padding_mode="border", align_corners=False)[0]
+    return u
+
+
+# --- tissue -----------------------------------------------------------------------------------------------
+
+
+def _add_lesions(fractions: Tensor, ventricles: Tensor, grid: _Grid, draw: torch.Generator) -> Tensor:
+    """White-matter lesions, most of them near the ventricles: ``[4, X, Y, Z]`` from ``[3, X, Y, Z]``.
+
+    Centres are drawn on the coarse grid of the whole box, so that a subject has the same lesions whichever
+    slices of it are made.
+    """
+    count = int(torch.poisson(torch.tensor(6.0), generator=draw))
+    centres = torch.rand(count, 3, generator=draw)
+    radii = 2.0 + 3.0 * torch.rand(count, generator=draw)
+    # a shell around the ventricles of the average brain, in mm from the corner of the box
+    middle = torch.tensor([80.0, 112.0, 92.0])
+    reach = torch.tensor([30.0, 45.0, 16.0])
+    centres = middle + reach * (2 * centres - 1)
+    lesion = torch.zeros(grid.shape)
+    for centre, radius in zip(centres, radii, strict=True):
+        distance = (grid.points - centre).norm(dim=-1)
+        lesion = torch.maximum(lesion, torch.sigmoid((radius - distance) / 0.5))
+    lesion = lesion * (fractions[0] > 0.5) * fractions[0] * (ventricles < 0.1)
+    return torch.stack([fractions[0] - lesion, fractions[1], fractions[2], lesion])
+
+
+def _tissue_maps(grid: _Grid, draw: torch.Generator) -> list[Float[Tensor, "3 X Y Z"]]:
+    """PD, T1, T2 of each class everywhere: a subject's own values times smooth variation within the tissue.
+
+    Between subjects log T1 and log T2 have SD 0.08 and correlation 0.5, log PD has 0.04; within a tissue
+    they vary smoothly by 0.05, 0.05 and 0.03.
+    """
+    maps = []
+    for name in CLASSES:
+        tissue = TISSUES[name]
+        a, b, c = torch.randn(3, generator=draw).tolist()
+        between = torch.tensor([0.04 * c, 0.08 * a, 0.08 * (0.5 * a + math.sqrt(0.75) * b)])
+        within = torch.tensor([0.03, 0.05, 0.05])[:, None, None, None] * _smooth_field(grid, 20.0, draw, 3)
+        median = torch.log(torch.tensor([tissue.pd, tissue.t1, tissue.t2]))
+        maps.append(torch.exp((median + between)[:, None, None, None] + within))
+    return maps
+
+
+def _mix_properties(fractions: Tensor, tissues: list[Tensor]) -> Float[Tensor, "3 X Y Z"]:
+    """PD averaged, log T1 and log T2 averaged by fraction; outside the brain PD 0 and the prior's medians."""
+    brain = fractions.sum(0)
+    weight = fractions / brain.clamp_min(1e-6)
+    pd = sum(f * t[0] for f, t in zip(fractions, tissues, strict=True))
+    log_t1 = sum(w * t[1].log() for w, t in zip(weight, tissues, strict=True))
+    log_t2 = sum(w * t[2].log() for w, t in zip(weight, tissues, strict=True))
+    inside = brain > 0.02
+    t1 = torch.where(inside, log_t1.exp(), torch.tensor(PRIOR_T1))
+    t2 = torch.where(inside, log_t2.exp(), torch.tensor(PRIOR_T2))
+    return torch.stack([torch.where(inside, pd, torch.tensor(0.0)), t1, t2])
+
+
+def _mixed_signal(fractions: Float[Tensor, "S 4 H W"], tissues: list[Tensor], a: Acquisition) -> Tensor:
+    return sum(f * signal(to_slices(t), a) for f, t in zip(fractions.unbind(1), tissues, strict=True))
+
+
+# --- scan -------------------------------------------------------------------------------------------------
+
+
+def _choose(settings, draw: torch.Generator):
+    weights = torch.tensor([float(count) for _, count in settings])
+    return settings[int(torch.multinomial(weights, 1, generator=draw))][0]
+
+
+def _protocol(draw: torch.Generator) -> tuple[Acquisition, ...]:
+    """T1w, T2w and FLAIR with settings as frequent as in OASIS-3."""
+    te1, tr1, ti1 = _choose(MPRAGE_SETTINGS, draw)
+    te2 = T2W_TE[0] + (T2W_TE[1] - T2W_TE[0]) * float(torch.rand((), generator=draw))
+    te3, tr3, ti3 = _choose(FLAIR_SETTINGS, draw)
+    return (
+        Acquisition("mprage", te=te1, tr=tr1, ti=ti1),
+        Acquisition("spin_echo", te=round(te2, 4), tr=T2W_TR),
+        Acquisition("flair", te=te3, tr=tr3, ti=ti3),
+    )
+
+
+def _scan(clean: Float[Tensor, "S N H W"], noise: float, draw: torch.Generator) -> Float[Tensor, "S N H W"]:
+    """Complex noise and magnitude: √((s + n₁)² + n₂²), with σ a share of each contrast's maximum."""
+    sigma = noise * clean.abs().amax((0, 2, 3), keepdim=True)
+    real, imaginary = torch.randn(2, *clean.shape, generator=draw)
+    return torch.hypot(clean + sigma * real, sigma * imaginary)

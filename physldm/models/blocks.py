@@ -1,0 +1,71 @@
+"""The pieces that encoder and decoder share: adaptive group normalisation and the residual block around it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+GROUPS = 16
+
+
+class AdaGN(nn.Module):
+    """AdaGN(h, s, b) = s · GroupNorm(h) + b, with one s and one b per channel of this layer.
+
+    Equation: eq-adagn (Eq. 2 of the paper). s and b are a linear map of the protocol's code; they start at
+    s = 1, b = 0. With ``code_size=None`` it is plain GroupNorm with a learned scale and shift.
+    """
+
+    def __init__(self, channels: int, code_size: int | None):
+        super().__init__()
+        self.norm = nn.GroupNorm(min(GROUPS, channels), channels, affine=code_size is None)
+        self.scale_shift = None
+        if code_size is not None:
+            self.scale_shift = nn.Linear(code_size, 2 * channels)
+            nn.init.zeros_(self.scale_shift.weight)
+            nn.init.zeros_(self.scale_shift.bias)
+
+    def forward(
+        self, h: Float[Tensor, "B C H W"], code: Float[Tensor, "B D"] | None = None
+    ) -> Float[Tensor, "B C H W"]:
+        if self.scale_shift is None:
+            return self.norm(h)
+        s, b = self.scale_shift(code)[:, :, None, None].chunk(2, dim=1)
+        # s · GroupNorm(h) + b, the layer learning s − 1
+        return torch.addcmul(b.to(h.dtype), self.norm(h), (1 + s).to(h.dtype))
+
+
+class ResBlock(nn.Module):
+    """h + conv(act(norm(conv(act(norm(h)))))), the norm told how the image was taken."""
+
+    def __init__(self, channels_in: int, channels_out: int, code_size: int | None = None):
+        super().__init__()
+        self.norm1 = AdaGN(channels_in, code_size)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.norm2 = AdaGN(channels_out, code_size)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+        same = channels_in == channels_out
+        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
+
+    def forward(self, h: Tensor, code: Tensor | None = None) -> Tensor:
+        y = self.conv1(F.silu(self.norm1(h, code)))
+        y = self.conv2(F.silu(self.norm2(y, code)))
+        return self.skip(h) + y
+
+
+class SelfAttention(nn.Module):
+    """Single-head self-attention over the places of a feature map, added to it."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(min(GROUPS, channels), channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        q, k, v = (x.flatten(2).transpose(1, 2) for x in self.qkv(self.norm(h)).chunk(3, dim=1))
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(h.shape)
+        return h + self.out(y)

@@ -1,0 +1,78 @@
+"""One image and how it was taken → a Gaussian over the code of the brain it shows."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from physldm.config import VaeConfig
+from physldm.physics import AcquisitionBatch
+
+from .blocks import AdaGN, ResBlock, SelfAttention
+
+CODE = 128
+PROTOCOL_FEATURES = 5
+
+
+def protocol_features(
+    acquisitions: AcquisitionBatch, log_scale: Float[Tensor, "B N"]
+) -> Float[Tensor, "B N 5"]:
+    """What the encoder is told beside the image: log TE, log TR, log TI (0 without inversion), whether
+    there is an inversion, and the logarithm of the intensity that the image was divided by."""
+    inverted = acquisitions.ti > 0
+    log_ti = torch.where(inverted, acquisitions.ti, 1.0).log()
+    times = [acquisitions.te.log() + 3, acquisitions.tr.log() - 1, log_ti, inverted.float()]
+    return torch.stack([*times, log_scale - 5.5], -1)  # offsets only centre the usual values
+
+
+def scale_images(images: Float[Tensor, "B N H W"]) -> tuple[Float[Tensor, "B N H W"], Float[Tensor, "B N"]]:
+    """Each image divided by its 99.5th percentile, clipped and mapped to [−1, 1]; and that percentile."""
+    scale = torch.quantile(images.flatten(2).float(), 0.995, dim=-1).clamp_min(1e-6)
+    return (images / scale[..., None, None]).clamp(0, 1) * 2 - 1, scale
+
+
+class Encoder(nn.Module):
+    """A convolutional encoder shared by all contrasts, told the protocol by AdaGN in every block."""
+
+    def __init__(self, config: VaeConfig):
+        super().__init__()
+        widths, f = config.widths, config.unshuffle
+        code = CODE if config.adagn else None
+        self.unshuffle = f
+        self.protocol = None
+        if config.adagn:  # (s, b) = MLP(TE, TR, TI): a shared trunk here, a linear head in every AdaGN
+            self.protocol = nn.Sequential(
+                nn.Linear(PROTOCOL_FEATURES, CODE), nn.SiLU(), nn.Linear(CODE, CODE), nn.SiLU()
+            )
+        self.stem = nn.Conv2d(f * f, widths[0], 3, padding=1)
+        self.blocks, self.down = nn.ModuleList(), nn.ModuleList()
+        before = widths[0]
+        for level, width in enumerate(widths):
+            level_blocks = []
+            for _ in range(config.blocks):
+                level_blocks.append(ResBlock(before, width, code))
+                before = width
+            self.blocks.append(nn.ModuleList(level_blocks))
+            last = level == len(widths) - 1
+            self.down.append(nn.Identity() if last else nn.Conv2d(width, width, 3, stride=2, padding=1))
+        self.attention = SelfAttention(before) if config.middle_attention else nn.Identity()
+        self.middle = ResBlock(before, before, code)
+        self.norm = AdaGN(before, code)
+        self.out = nn.Conv2d(before, 2 * config.latent_channels, 3, padding=1)
+
+    def forward(
+        self, images: Float[Tensor, "B 1 H W"], features: Float[Tensor, "B 5"]
+    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C h w"]]:
+        """Scaled images and :func:`protocol_features` → mean and log variance of the code."""
+        code = None if self.protocol is None else self.protocol(features)
+        h = F.pixel_unshuffle(images, self.unshuffle)
+        h = self.stem(h.contiguous(memory_format=torch.channels_last))
+        for blocks, down in zip(self.blocks, self.down, strict=True):
+            for block in blocks:
+                h = block(h, code)
+            h = down(h)
+        h = self.middle(self.attention(h), code)
+        mean, log_var = self.out(F.silu(self.norm(h, code))).float().chunk(2, dim=1)
+        return mean, log_var.clamp(-14.0, 6.0)
