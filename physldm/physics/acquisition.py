@@ -101,7 +101,7 @@ class Acquisition:
         return f"{self.sequence} ({', '.join(times)})"
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: lightning-fabric rebuilds what passes through a module
 class AcquisitionBatch:
     """The protocols of a batch of scans ``[B, N]``: B subjects or slices, N contrasts.
 

@@ -1,0 +1,85 @@
+"""Training a run, stage by stage; stopping and starting again changes no number."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from physldm.config import Config, read_config, to_toml
+from physldm.data.slices import SliceStore, phantom_store
+from physldm.errors import InputError
+from physldm.runs import architecture
+
+from .engine import measure_precisions
+from .ldm_stage import train_ldm
+from .vae_stage import train_vae
+
+PACKAGES = ("torch", "lightning-fabric", "numpy", "nibabel", "nilearn")
+
+
+def train(folder: Path, config: Config, stage: str = "all", data: Path | None = None) -> None:
+    """Trains what is not trained yet in ``folder``.
+
+    Args:
+        stage: ``vae``, ``ldm`` or ``all``. data: a slice store; the phantom of ``config`` by default.
+
+    Raises:
+        InputError: the folder holds a run of another configuration.
+    """
+    config = _claim(folder, config, data)
+    stages = ("vae", "ldm") if stage == "all" else (stage,)
+    if all((folder / f"{s}.safetensors").exists() for s in stages):
+        print(f"{folder}: {' and '.join(stages)} already trained")
+        return
+    fabric = Fabric(accelerator="auto", devices="auto", precision=config.precision)
+    fabric.launch()
+    if data is not None:
+        store = SliceStore(data)
+    else:
+        store = phantom_store(config.data, config.seed, folder / "slices")
+    for name in stages:
+        if not (folder / f"{name}.safetensors").exists():
+            {"vae": train_vae, "ldm": train_ldm}[name](folder, config, store, fabric)
+
+
+def _claim(folder: Path, config: Config, data: Path | None) -> Config:
+    """Writes what the run is, or checks that the run there is this one; settles the precision."""
+    file = folder / "config.toml"
+    if file.exists():
+        found = read_config(file)
+        if config.precision == "auto":
+            config = config.model_copy(update={"precision": found.precision})
+        for part in ("vae", "ldm"):
+            if architecture(found, part) != architecture(config, part):
+                raise InputError(
+                    f"{file}: architecture of {part}: found {architecture(found, part)}, "
+                    f"expected {architecture(config, part)}; choose another --run"
+                )
+        if found != config:
+            raise InputError(f"{file}: found other settings than those asked for; choose another --run")
+        return found
+    if config.precision == "auto":
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        seconds = measure_precisions(device)
+        config = config.model_copy(update={"precision": min(seconds, key=seconds.get)})
+    if data is not None:
+        fingerprint = SliceStore(data).fingerprint
+    else:
+        fingerprint = None
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "seed": config.seed,
+        "data": str(data.resolve()) if data else None,
+        "data_fingerprint": fingerprint,
+        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads, "
+        + (torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"),
+    }
+    (folder / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    file.write_text(to_toml(config), encoding="utf-8")
+    return config

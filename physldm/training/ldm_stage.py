@@ -1,0 +1,69 @@
+"""Second stage: diffusion on the codes of the training slices, computed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from physldm.config import Config
+from physldm.data.slices import SliceStore
+from physldm.diffusion import diffusion_loss, make_schedule
+from physldm.models import PhysicsVAE
+from physldm.runs import architecture, load_weights, make_denoiser
+
+from .engine import STAGE_NUMBER, Training, batch_order, keyed_draw
+
+
+@torch.inference_mode()
+def cache_posteriors(
+    vae: PhysicsVAE, store: SliceStore, split: str, device: torch.device, batch: int = 16
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the code of every slice and of its mirror image, ``[2S, C, h, w]``."""
+    slices = store.slices(split)
+    means, sigmas = [], []
+    for start in tqdm(range(0, len(slices), batch), desc="caching posteriors", unit="batch"):
+        part = store.batch(slices[start : start + batch])
+        for images in (part.images, part.images.flip(-1)):
+            mean, log_var = vae.encode(images.to(device), part.acquisitions.to(device))
+            means.append(mean.cpu())
+            sigmas.append((0.5 * log_var).exp().cpu())
+    return torch.cat(means), torch.cat(sigmas)
+
+
+def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -> None:
+    """Trains the denoiser on codes drawn anew from the cached posteriors; writes ``ldm.safetensors``."""
+    vae = PhysicsVAE(config.vae)
+    load_weights(folder / "vae.safetensors", vae, architecture(config, "vae"))
+    vae = vae.eval().to(fabric.device, memory_format=torch.channels_last)
+    mean, sigma = cache_posteriors(vae, store, "train", fabric.device)
+    torch.manual_seed(config.seed)  # layers draw their start from torch's own generator
+    module = make_denoiser(config).to(memory_format=torch.channels_last)
+    module.shift.copy_(mean.mean((0, 2, 3))[:, None, None])
+    # the variance of z = μ + σε is that of μ plus the mean of σ²
+    variance = mean.var((0, 2, 3)) + (sigma**2).mean((0, 2, 3))
+    module.scale.copy_(variance.sqrt()[:, None, None])
+    mean, sigma = (mean - module.shift) / module.scale, sigma / module.scale
+    stage, diffusion = config.ldm_stage, config.diffusion
+    schedule = make_schedule(diffusion.schedule, diffusion.timesteps)
+    training = Training("ldm", folder, config, stage, fabric, module, architecture(config, "ldm"))
+
+    def loss(model, step):
+        number, rank = STAGE_NUMBER["ldm"], fabric.global_rank
+        chosen = batch_order(len(mean), stage, config.seed, number, step, rank, fabric.world_size)
+        draw = keyed_draw(config.seed, number, 1, step, rank)
+        z = mean[chosen]
+        z = z + sigma[chosen] * torch.randn(z.shape, generator=draw)
+        eps = torch.randn(z.shape, generator=draw)
+        t = torch.randint(diffusion.timesteps, (len(z),), generator=draw)
+        z, eps, t = z.to(fabric.device), eps.to(fabric.device), t.to(fabric.device)
+        output = model(schedule.add_noise(z, eps, t), t)
+        value = diffusion_loss(
+            output, z, eps, t, schedule, prediction=diffusion.prediction, min_snr=diffusion.min_snr or None
+        )
+        return value, {}
+
+    training.run(stage.total_steps(len(mean)), loss)
