@@ -152,7 +152,9 @@ def latent_shape(config: Config, vae: PhysicsVAE) -> tuple[int, int, int]:
 def architecture(config: Config, part: str) -> str:
     """The settings that a part's weights belong to, as text."""
     sections = {"vae": [config.vae], "ldm": [config.vae, config.unet, config.diffusion]}[part]
-    return json.dumps([s.model_dump(mode="json", exclude={"sampler_steps"}) for s in sections], sort_keys=True)
+    return json.dumps(
+        [s.model_dump(mode="json", exclude={"sampler_steps"}) for s in sections], sort_keys=True
+    )
 
 
 def save_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -169,11 +171,13 @@ def load_tensors(file: Path, expected_architecture: str) -> tuple[dict[str, Tens
         InputError: missing, damaged, of another format or of another architecture.
     """
     if not file.exists():
-        raise InputError(f"{file}: missing, expected weights; train first with physldm train --run {file.parent}")
+        raise InputError(
+            f"{file}: missing, expected weights; train first with physldm train --run {file.parent}"
+        )
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{file}: damaged: {error}") from None
     if metadata.get("format") != FORMAT:

@@ -64,7 +64,9 @@ def load_anatomy(name: str = "icbm152") -> Anatomy:
 
 
 def _template(part: str) -> tuple[np.ndarray, np.ndarray]:
-    file = resources.files("nilearn.datasets") / "data" / f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz"
+    file = (
+        resources.files("nilearn.datasets") / "data" / f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz"
+    )
     with resources.as_file(file) as path:
         image = nib.as_closest_canonical(nib.load(path))
         data = np.asarray(image.dataobj, dtype=np.float32)

@@ -165,7 +165,9 @@ def _pooled(name: str, spacing: int) -> Float[Tensor, "4 X Y Z"]:
     return F.avg_pool3d(padded, spacing, stride=1)[0]
 
 
-def _sample(volume: Float[Tensor, "C X Y Z"], points_mm: Float[Tensor, "A B D 3"]) -> Float[Tensor, "C A B D"]:
+def _sample(
+    volume: Float[Tensor, "C X Y Z"], points_mm: Float[Tensor, "A B D 3"]
+) -> Float[Tensor, "C A B D"]:
     """Trilinear values of a 1 mm volume at points in mm from the corner of the box; 0 outside."""
     size = torch.tensor(SHAPE_MM, dtype=torch.float32)
     where = (2 * points_mm / size - 1).flip(-1)[None]  # grid_sample wants z, y, x in [−1, 1]
@@ -187,7 +189,9 @@ def _smooth_field(grid: _Grid, sigma_mm: float, draw: torch.Generator, channels:
     lattice = (lattice - lattice.mean((1, 2, 3), keepdim=True)) / lattice.std((1, 2, 3), keepdim=True)
     size = torch.tensor(SHAPE_MM, dtype=torch.float32)
     where = (2 * grid.points / size - 1).flip(-1)[None]
-    field = F.grid_sample(lattice[None], where, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    field = F.grid_sample(lattice[None], where, mode="bilinear", padding_mode="border", align_corners=False)[
+        0
+    ]
     return field if channels > 1 else field[0]
 
 

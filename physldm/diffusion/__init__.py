@@ -1,16 +1,36 @@
-"""Diffusion: schedules, objectives, samplers. Knows nothing of MRI."""
+"""Diffusion: how noise is added, what the network learns, and how a sample is drawn."""
 
-from .objective import clean_and_noise, diffusion_loss, velocity
-from .samplers import ddim, ddpm
-from .schedule import NoiseSchedule, make_schedule, trailing_timesteps
+from .objective import (
+    Prediction,
+    diffusion_loss,
+    epsilon_from_v,
+    epsilon_from_x0,
+    min_snr_weight,
+    velocity,
+    x0_and_epsilon,
+    x0_from_epsilon,
+    x0_from_v,
+)
+from .samplers import ddim, ddim_step, ddpm, ddpm_step
+from .schedule import NoiseSchedule, add_noise, make_schedule, signal_to_noise, trailing_timesteps
 
 __all__ = [
     "NoiseSchedule",
-    "clean_and_noise",
+    "Prediction",
+    "add_noise",
     "ddim",
+    "ddim_step",
     "ddpm",
+    "ddpm_step",
     "diffusion_loss",
+    "epsilon_from_v",
+    "epsilon_from_x0",
     "make_schedule",
+    "min_snr_weight",
+    "signal_to_noise",
     "trailing_timesteps",
     "velocity",
+    "x0_and_epsilon",
+    "x0_from_epsilon",
+    "x0_from_v",
 ]

@@ -1,6 +1,7 @@
-"""From noise to samples: DDPM and DDIM as pure functions. Latents are not bounded: nothing is clipped.
+"""From noise to data: the reverse of the forward process, with a network that sees through the noise.
 
-``model(x_t [B, ...], t [B]) -> output [B, ...]``; ``callback(i, t, x_t, x0)`` sees every step.
+A model is any function ``model(x_t [B, ...], t [B] int64) -> [B, ...]`` that says v or ε. Nothing is clipped:
+latents have no natural range. The last step always goes to ᾱ = 1, that is to x₀ itself.
 """
 
 from __future__ import annotations
@@ -10,65 +11,142 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .objective import clean_and_noise
+from .objective import Prediction, check_prediction, x0_and_epsilon
 from .schedule import NoiseSchedule, trailing_timesteps
 
 Model = Callable[[Tensor, Tensor], Tensor]
+# step index (0 is the first), t, x_t before the step, x₀ as the network sees it there
 Callback = Callable[[int, int, Tensor, Tensor], None]
 
 
+def ddpm_step(
+    x_t: Tensor, x0: Tensor, alpha_bar: float, alpha_bar_prev: float, noise: Tensor | None = None
+) -> Tensor:
+    """One ancestral step: a draw from q(x_prev | x_t, x₀) (Ho et al. 2020, Eq. 6–7).
+
+    Equation: eq-ddpm. ``alpha_bar`` is ᾱ at ``x_t``, ``alpha_bar_prev`` the larger one to go to; without
+    ``noise`` it is the mean.
+    """
+    alpha = alpha_bar / alpha_bar_prev
+    beta = 1 - alpha
+    # μ = (√ᾱ_prev β x₀ + √α (1 − ᾱ_prev) x_t) / (1 − ᾱ_t),   σ² = β (1 − ᾱ_prev)/(1 − ᾱ_t)
+    mean = (alpha_bar_prev**0.5 * beta * x0 + alpha**0.5 * (1 - alpha_bar_prev) * x_t) / (1 - alpha_bar)
+    sigma2 = beta * (1 - alpha_bar_prev) / (1 - alpha_bar)
+    return mean if noise is None else mean + sigma2**0.5 * noise
+
+
+def ddim_step(
+    x0: Tensor,
+    eps: Tensor,
+    alpha_bar: float,
+    alpha_bar_prev: float,
+    eta: float = 0.0,
+    noise: Tensor | None = None,
+) -> Tensor:
+    """One DDIM step: keep ``x0`` and ``eps``, mix them again at ᾱ_prev (Song et al. 2021, Eq. 12, 16).
+
+    Equation: eq-ddim. ``eta`` replaces that much of ``eps`` by fresh ``noise``: 0 none, 1 as much as DDPM.
+    """
+    # σ² = η² (1 − ᾱ_prev)/(1 − ᾱ_t) (1 − ᾱ_t/ᾱ_prev)
+    sigma2 = eta**2 * (1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)
+    # x_prev = √ᾱ_prev x₀ + √(1 − ᾱ_prev − σ²) ε + σ z
+    x = alpha_bar_prev**0.5 * x0 + max(1 - alpha_bar_prev - sigma2, 0.0) ** 0.5 * eps
+    return x if noise is None else x + sigma2**0.5 * noise
+
+
+@torch.no_grad()
+def ddpm(
+    model: Model,
+    noise: Tensor,
+    schedule: NoiseSchedule,
+    *,
+    prediction: Prediction,
+    generator: torch.Generator,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Ancestral sampling through all T steps.
+
+    Args:
+        model: says v or ε at (x_t, t).
+        noise: x_T ~ N(0, I), ``[B, ...]``; its dtype and device are those of the run.
+        prediction: what ``model`` says, ``v`` or ``epsilon``.
+        generator: draws the noise of each step, on its own device: one seed, the same sample everywhere.
+        callback: is shown (step index, t, x_t, x₀ as seen from there) at every step.
+
+    Returns:
+        x₀, shaped as ``noise``.
+
+    Raises:
+        ValueError: an unknown ``prediction``.
+    """
+    check_prediction(prediction)
+    x = noise
+    for i, (t, a, a_prev) in enumerate(_steps(schedule, schedule.T)):
+        x0, _ = _look(model, x, t, schedule, prediction)
+        if callback is not None:
+            callback(i, t, x, x0)
+        x = ddpm_step(x, x0, a, a_prev, _draw(x, generator) if t > 0 else None)
+    return x
+
+
+@torch.no_grad()
 def ddim(
     model: Model,
     noise: Tensor,
     schedule: NoiseSchedule,
     *,
     steps: int = 50,
-    prediction: str,
     eta: float = 0.0,
+    prediction: Prediction,
     generator: torch.Generator | None = None,
     callback: Callback | None = None,
 ) -> Tensor:
-    """DDIM (Song 2021, Eq. 12): deterministic for η = 0, DDPM's ancestral sampling for η = 1.
-
-    Equation: eq-ddim.
+    """DDIM sampling: few steps and, with ``eta`` 0, one sample for each noise.
 
     Args:
-        noise: x_T, standard normal, ``[B, ...]``. steps: how many of the T timesteps are visited.
-        generator: of the noise that η > 0 adds.
+        model: says v or ε at (x_t, t).
+        noise: x_T ~ N(0, I), ``[B, ...]``; its dtype and device are those of the run.
+        steps: how many of the T steps to visit, evenly spread from T−1 down.
+        eta: 0 deterministic; 1 as noisy as DDPM (and equal to it at ``steps`` = T).
+        prediction: what ``model`` says, ``v`` or ``epsilon``.
+        generator: draws the noise of each step on its own device; needed where ``eta`` > 0.
+        callback: is shown (step index, t, x_t, x₀ as seen from there) at every step.
 
     Returns:
-        x_0, the shape of ``noise``.
+        x₀, shaped as ``noise``.
+
+    Raises:
+        ValueError: an unknown ``prediction``, not 1 ≤ steps ≤ T, not 0 ≤ eta ≤ 1, no generator for eta > 0.
     """
+    check_prediction(prediction)
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta: found {eta}, expected 0 to 1")
+    if eta > 0 and generator is None:
+        raise ValueError(f"generator: found none, expected one: eta = {eta} draws noise at every step")
     x = noise
-    timesteps = trailing_timesteps(schedule, steps)
-    for i, t in enumerate(timesteps):
-        a = schedule.alpha_bar[t].to(x)
-        # the last step lands on the clean image: ᾱ = 1
-        a_next = schedule.alpha_bar[timesteps[i + 1]].to(x) if i + 1 < steps else torch.ones_like(a)
-        output = model(x, torch.full((len(x),), t, device=x.device)).float()
-        x0, eps = clean_and_noise(output, x, a, prediction)
-        # σ = η √((1−ᾱ')/(1−ᾱ)) √(1−ᾱ/ᾱ')
-        sigma = eta * ((1 - a_next) / (1 - a)).sqrt() * (1 - a / a_next).sqrt()
-        if callback:
+    for i, (t, a, a_prev) in enumerate(_steps(schedule, steps)):
+        x0, eps = _look(model, x, t, schedule, prediction)
+        if callback is not None:
             callback(i, t, x, x0)
-        # x' = √ᾱ' x0 + √(1−ᾱ'−σ²) ε + σ n
-        x = a_next.sqrt() * x0 + (1 - a_next - sigma**2).clamp_min(0).sqrt() * eps
-        if eta > 0:
-            x = x + sigma * torch.randn(x.shape, generator=generator).to(x)
+        fresh = _draw(x, generator) if eta > 0 and a_prev < 1 else None
+        x = ddim_step(x0, eps, a, a_prev, eta, fresh)
     return x
 
 
-def ddpm(
-    model: Model,
-    noise: Tensor,
-    schedule: NoiseSchedule,
-    *,
-    prediction: str,
-    generator: torch.Generator | None = None,
-    callback: Callback | None = None,
-) -> Tensor:
-    """DDPM (Ho 2020, Algorithm 2) with the posterior variance: every one of the T steps, noise at each."""
-    return ddim(
-        model, noise, schedule, steps=len(schedule), prediction=prediction, eta=1.0,
-        generator=generator, callback=callback,
-    )  # fmt: skip
+def _steps(schedule: NoiseSchedule, n: int) -> list[tuple[int, float, float]]:
+    """(t, ᾱ_t, ᾱ of the step after it) for ``n`` steps, ending at ᾱ = 1."""
+    timesteps = trailing_timesteps(schedule, n)
+    alpha_bar = schedule.alpha_bar.double().cpu()[timesteps].tolist()
+    return list(zip(timesteps, alpha_bar, [*alpha_bar[1:], 1.0], strict=True))
+
+
+def _look(
+    model: Model, x: Tensor, t: int, schedule: NoiseSchedule, prediction: Prediction
+) -> tuple[Tensor, Tensor]:
+    times = torch.full((len(x),), t, dtype=torch.long, device=x.device)
+    return x0_and_epsilon(model(x, times).to(x.dtype), x, times, schedule, prediction)
+
+
+def _draw(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    device = x.device if generator is None else generator.device
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=device).to(x.device)

@@ -12,7 +12,7 @@ def product_of_experts(
     log_var: Float[Tensor, "B N *z"],
     mask: Bool[Tensor, "B N"] | None = None,
     prior_expert: bool = False,
-) -> tuple[Float[Tensor, "B *z"], Float[Tensor, "B *z"]]:
+) -> tuple[Float[Tensor, B * z], Float[Tensor, B * z]]:
     """The normalised product of N Gaussians.
 
     Equation: eq-poe (Eq. 3–5 of the paper). σ⁻² = Σ σᵢ⁻² and μ = σ² Σ μᵢ/σᵢ², computed in float32 (or
@@ -40,7 +40,9 @@ def product_of_experts(
         if mask.shape != mean.shape[:2]:
             raise ValueError(f"mask: found shape {tuple(mask.shape)}, expected {tuple(mean.shape[:2])}")
         if not prior_expert and not bool(mask.any(1).all()):
-            raise ValueError("mask: found a row with no contrast present, expected at least one (or prior_expert)")
+            raise ValueError(
+                "mask: found a row with no contrast present, expected at least one (or prior_expert)"
+            )
         present = mask.reshape(*mask.shape, *[1] * (mean.ndim - 2))
         mean = torch.where(present, mean, 0.0)
         log_var = torch.where(present, log_var, torch.inf)

@@ -1,110 +1,217 @@
-"""The denoiser: a UNet that is told how noisy its input is."""
+"""The network of the latent diffusion: looks at noisy latents x_t and their time t, says v or ε.
+
+Residual blocks on a few scales, told the time by a scale and shift after their second norm, with attention
+where the map is small (Ho et al. 2020; Dhariwal & Nichol 2021).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from .blocks import ResBlock, SelfAttention
 
-
-def timestep_code(t: Int[Tensor, "B"], size: int) -> Float[Tensor, "B size"]:
-    """Sines and cosines of t at geometrically spaced frequencies (Vaswani 2017, Section 3.5)."""
-    frequency = torch.exp(-math.log(10000.0) * torch.arange(size // 2, device=t.device) / (size // 2))
+def time_embedding(t: Shaped[Tensor, " B"], dim: int) -> Float[Tensor, "B dim"]:
+    """Sines and cosines of ``t`` at frequencies from 1 down to 1/10000, ``[B, dim]`` float32; dim is even."""
+    half = dim // 2
+    frequency = torch.exp(-math.log(10_000) / half * torch.arange(half, device=t.device))
     angle = t.float()[:, None] * frequency
-    return torch.cat([angle.sin(), angle.cos()], dim=1)
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(32, channels), channels)
+
+
+def _zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """So that a residual branch starts as nothing and the whole network as the zero function."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _halve(x: Tensor) -> Tensor:
+    """Means of 2 × 2; an odd last row or column is kept: 7 × 5 -> 4 × 3, as a strided convolution does."""
+    return F.avg_pool2d(x, 2, ceil_mode=True)
+
+
+def _enlarge(x: Tensor, size: tuple[int, int] | None) -> Tensor:
+    return x if size is None else F.interpolate(x, size=size, mode="nearest")
+
+
+class ResBlock(nn.Module):
+    """norm, SiLU, conv, norm, (1 + scale)·h + shift, SiLU, conv; plus the input. ``down``: at half the size."""
+
+    def __init__(self, inputs: int, outputs: int, time_dim: int, down: bool = False) -> None:
+        super().__init__()
+        self.down = down
+        self.norm1, self.conv1 = _norm(inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.time = nn.Linear(time_dim, 2 * outputs)
+        self.norm2, self.conv2 = _norm(outputs), _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(
+        self, x: Float[Tensor, "B i h w"], emb: Float[Tensor, "B d"], size: tuple[int, int] | None = None
+    ) -> Float[Tensor, "B o h2 w2"]:
+        """``size`` enlarges to this height and width."""
+        h = F.silu(self.norm1(x))
+        if self.down:
+            h, x = _halve(h), _halve(x)
+        h = self.conv1(_enlarge(h, size))
+        scale, shift = self.time(F.silu(emb))[:, :, None, None].chunk(2, dim=1)
+        h = F.silu(self.norm2(h) * (1 + scale) + shift)
+        return _enlarge(self.skip(x), size) + self.conv2(h)
+
+
+class Attention(nn.Module):
+    """Self-attention over all positions of a map, plus the input."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = _norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = _zero(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Float[Tensor, "B c h w"]) -> Float[Tensor, "B c h w"]:
+        batch, channels, height, width = x.shape
+        # [B, 3c, h, w] -> three of [B, heads, h·w, c/heads]
+        qkv = self.qkv(self.norm(x)).flatten(2).transpose(1, 2)
+        q, k, v = qkv.view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        # softmax(q kᵀ/√d) v
+        y = F.scaled_dot_product_attention(q, k, v)
+        y = y.permute(0, 1, 3, 2).reshape(batch, channels, height, width)
+        return x + self.out(y)
+
+
+class Down(nn.Module):
+    """To half the size by a strided convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Up(nn.Module):
+    """To a given size by nearest neighbours and a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, emb: Tensor, size: tuple[int, int]) -> Tensor:
+        return self.conv(_enlarge(x, size))
+
+
+class Block(nn.Module):
+    """A residual block and, where asked, attention after it."""
+
+    def __init__(self, inputs: int, outputs: int, time_dim: int, heads: int | None) -> None:
+        super().__init__()
+        self.res = ResBlock(inputs, outputs, time_dim)
+        self.attention = nn.Identity() if heads is None else Attention(outputs, heads)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        return self.attention(self.res(x, emb))
 
 
 class UNet(nn.Module):
-    """Residual blocks with AdaGN on the timestep, attention at chosen levels, skips between equal sizes.
+    """v or ε of noisy latents ``x [B, channels, h, w]`` at times ``t [B]``; the shape of ``x`` comes back.
+
+    Any h and w will do: 14×10 goes to 7×5 and 4×3, and up again to the size of the map it meets.
 
     Args:
-        channels: of the code. widths: channels of each level, finest first. blocks: residual blocks a level.
-        attention: for each level, whether its blocks are followed by self-attention.
-        resblock_updown: whether a residual block follows each change of size (as in the paper).
+        channels: of the latents.
+        widths: channels of each level, from the full size down by halves.
+        blocks: residual blocks of a level on the way down (one more on the way up).
+        attention: one flag a level.
+        heads: of each attention; divides the width of every level that has one, and of the last.
+        time_dim: width of what the blocks are told of the time; 4 × the first width if ``None``.
+        resblock_updown: change size in residual blocks, as the paper does, not by single convolutions.
+
+    Raises:
+        ValueError: flags and widths differ in number, or heads do not divide a width.
+
+    The paper's: ``UNet(6, (256, 512, 768), 2, (False, True, True), resblock_updown=True)``.
     """
 
     def __init__(
         self,
         channels: int,
-        *,
-        widths: tuple[int, ...],
-        blocks: int,
-        attention: tuple[bool, ...],
+        widths: Sequence[int] = (128, 256),
+        blocks: int = 2,
+        attention: Sequence[bool] = (False, True),
+        heads: int = 4,
+        time_dim: int | None = None,
         resblock_updown: bool = False,
-    ):
+    ) -> None:
         super().__init__()
-        if len(widths) != len(attention):
-            raise ValueError(f"attention: found {len(attention)} entries, expected one per width ({len(widths)})")
-        code = 2 * widths[0]
-        self.code_size = widths[0]
-        self.time = nn.Sequential(nn.Linear(widths[0], code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
-        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
+        _check(widths, blocks, attention, heads)
+        time_dim = time_dim or 4 * widths[0]
+        self.embedding_dim = widths[0]
+        self.time = nn.Sequential(nn.Linear(widths[0], time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim))
+        self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
 
-        def stage(width_in: int, width: int, attend: bool) -> nn.ModuleList:
-            return nn.ModuleList(
-                [ResBlock(width_in, width, code), SelfAttention(width) if attend else nn.Identity()]
-            )
+        def resize(kind: type[Down] | type[Up], width: int) -> nn.Module:
+            return ResBlock(width, width, time_dim, kind is Down) if resblock_updown else kind(width)
 
-        def resize(width: int) -> nn.Module:
-            return ResBlock(width, width, code) if resblock_updown else nn.Identity()
-
-        self.down, self.shrink, self.up, self.grow = (nn.ModuleList() for _ in range(4))
-        before, skips = widths[0], [widths[0]]
-        for level, (width, attend) in enumerate(zip(widths, attention, strict=True)):
-            level_blocks = nn.ModuleList()
+        # Way down: every map made is met again, in reverse, on the way up.
+        met = [widths[0]]
+        self.down = nn.ModuleList()
+        for level, (width, flag) in enumerate(zip(widths, attention, strict=True)):
             for _ in range(blocks):
-                level_blocks.append(stage(before, width, attend))
-                before = width
-                skips.append(width)
-            self.down.append(level_blocks)
+                self.down.append(Block(met[-1], width, time_dim, heads if flag else None))
+                met.append(width)
             if level < len(widths) - 1:
-                self.shrink.append(nn.ModuleList([nn.Conv2d(width, width, 3, 2, 1), resize(width)]))
-                skips.append(width)
+                self.down.append(resize(Down, width))
+                met.append(width)
+
+        width = widths[-1]
         self.middle = nn.ModuleList(
-            [ResBlock(before, before, code), SelfAttention(before), ResBlock(before, before, code)]
+            [Block(width, width, time_dim, heads), Block(width, width, time_dim, None)]
         )
-        for level in reversed(range(len(widths))):
-            level_blocks = nn.ModuleList()
+
+        self.up = nn.ModuleList()
+        for level, flag in reversed(list(enumerate(attention))):
             for _ in range(blocks + 1):
-                level_blocks.append(stage(before + skips.pop(), widths[level], attention[level]))
-                before = widths[level]
-            self.up.append(level_blocks)
+                self.up.append(Block(width + met.pop(), widths[level], time_dim, heads if flag else None))
+                width = widths[level]
             if level > 0:
-                self.grow.append(nn.ModuleList([nn.Conv2d(before, before, 3, padding=1), resize(before)]))
-        self.norm = nn.GroupNorm(16, before)
-        self.out = nn.Conv2d(before, channels, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+                self.up.append(resize(Up, width))
 
-    def forward(self, x: Float[Tensor, "B C h w"], t: Int[Tensor, "B"]) -> Float[Tensor, "B C h w"]:
-        """The prediction (ε or v, as trained) for noisy codes ``x`` at timesteps ``t``; any h, w."""
-        code = self.time(timestep_code(t, self.code_size))
-        h = self.stem(x.contiguous(memory_format=torch.channels_last))
-        skips = [h]
-        for level, level_blocks in enumerate(self.down):
-            for block, attend in level_blocks:
-                h = attend(block(h, code))
-                skips.append(h)
-            if level < len(self.shrink):
-                conv, after = self.shrink[level]
-                h = _maybe(after, conv(h), code)
-                skips.append(h)
-        first, attend, second = self.middle
-        h = second(attend(first(h, code)), code)
-        for level, level_blocks in enumerate(self.up):
-            for block, attend in level_blocks:
-                h = attend(block(torch.cat([h, skips.pop()], dim=1), code))
-            if level < len(self.grow):
-                conv, after = self.grow[level]
-                # odd sizes: grow to whatever size the skip has
-                h = _maybe(after, conv(F.interpolate(h, size=skips[-1].shape[-2:], mode="nearest")), code)
-        return self.out(F.silu(self.norm(h))).float()
+        self.last = nn.Sequential(_norm(width), nn.SiLU(), _zero(nn.Conv2d(width, channels, 3, padding=1)))
+
+    def forward(self, x: Float[Tensor, "B c h w"], t: Shaped[Tensor, " B"]) -> Float[Tensor, "B c h w"]:
+        emb = self.time(time_embedding(t, self.embedding_dim))
+        h = self.first(x)
+        met = [h]
+        for layer in self.down:
+            h = layer(h, emb)
+            met.append(h)
+        for layer in self.middle:
+            h = layer(h, emb)
+        for layer in self.up:
+            if isinstance(layer, Block):
+                h = layer(torch.cat([h, met.pop()], dim=1), emb)
+            else:
+                h = layer(h, emb, size=met[-1].shape[-2:])
+        return self.last(h)
 
 
-def _maybe(block: nn.Module, h: Tensor, code: Tensor) -> Tensor:
-    return block(h, code) if isinstance(block, ResBlock) else block(h)
+def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool], heads: int) -> None:
+    if len(widths) == 0 or len(widths) != len(attention):
+        raise ValueError(f"attention: found {len(attention)} flags, expected one for each of {len(widths)} widths")
+    if blocks < 1:
+        raise ValueError(f"blocks: found {blocks}, expected at least 1")
+    if widths[0] % 2:
+        raise ValueError(f"widths: found {widths[0]} first, expected an even number (sines and cosines of t)")
+    for width, flag in zip(widths, [*attention[:-1], True], strict=True):
+        if flag and width % heads:
+            raise ValueError(f"heads: found {heads}, expected a divisor of the width {width}")

@@ -20,7 +20,7 @@ from .fusion import product_of_experts
 LONGEST_LOG = 12.0  # exp(12): beyond any tissue, far from overflow
 
 
-def tissue_maps(o: Float[Tensor, "B 3 H W"], bias: Float[Tensor, "3"]) -> Float[Tensor, "B 3 H W"]:
+def tissue_maps(o: Float[Tensor, "B 3 H W"], bias: Float[Tensor, 3]) -> Float[Tensor, "B 3 H W"]:
     """exp(o + b) for PD, T1 and T2, in float32.
 
     Equation: eq-tissue-maps (Eq. 6–7 of the paper, which writes s where it means b, and its like for PD).

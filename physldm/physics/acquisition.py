@@ -83,7 +83,9 @@ class Acquisition:
         pulses has the contrast of a shorter plain spin echo.
         """
         if suffix not in SEQUENCE_OF_SUFFIX:
-            raise AcquisitionError(f"suffix: found {suffix!r}, expected one of {', '.join(SEQUENCE_OF_SUFFIX)}")
+            raise AcquisitionError(
+                f"suffix: found {suffix!r}, expected one of {', '.join(SEQUENCE_OF_SUFFIX)}"
+            )
         sequence = SEQUENCE_OF_SUFFIX[suffix]
         te = sidecar.get("EffectiveEchoTime", sidecar.get("EchoTime"))
         tr = sidecar.get("RepetitionTimePreparation", sidecar.get("RepetitionTime"))
@@ -96,8 +98,11 @@ class Acquisition:
         return {names[f]: getattr(self, f) for f in names if getattr(self, f) is not None}
 
     def __str__(self) -> str:
-        times = [f"{f.name.upper()} {getattr(self, f.name):g} s" for f in fields(self)[1:]
-                 if getattr(self, f.name) is not None]
+        times = [
+            f"{f.name.upper()} {getattr(self, f.name):g} s"
+            for f in fields(self)[1:]
+            if getattr(self, f.name) is not None
+        ]
         return f"{self.sequence} ({', '.join(times)})"
 
 

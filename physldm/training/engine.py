@@ -128,8 +128,13 @@ class Training:
         model, optimizer = fabric.setup(module, optimizer)
         log = RunLog(self.folder, self.name, first) if fabric.is_global_zero else None
         bar = tqdm(
-            range(first, total), initial=first, total=total, desc=f"training {self.name}", unit="step",
-            disable=not fabric.is_global_zero, mininterval=1.0,
+            range(first, total),
+            initial=first,
+            total=total,
+            desc=f"training {self.name}",
+            unit="step",
+            disable=not fabric.is_global_zero,
+            mininterval=1.0,
         )
         for step in bar:
             for group in optimizer.param_groups:

@@ -1,0 +1,35 @@
+# Two commands are the whole set-up: `make book` and `make test`.
+PYTHON ?= python3
+PHYSLDM_PRESET ?= laptop
+RUN := runs/$(PHYSLDM_PRESET)
+export PHYSLDM_PRESET
+
+.PHONY: env book train test lab chapter clean
+
+env: .venv/.ready
+
+.venv/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  { echo "make env: found $$($(PYTHON) --version), expected Python 3.11 or newer (make PYTHON=python3.11 …)"; exit 2; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install -r requirements.txt
+	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+train: env
+	.venv/bin/physldm train --run $(RUN) --preset $(PHYSLDM_PRESET)
+
+book: train
+	.venv/bin/python book/build.py
+
+chapter: train
+	.venv/bin/python book/build.py --chapter $(CH)
+
+test: env
+	.venv/bin/python -m pytest
+
+lab: env
+	.venv/bin/jupyter lab --notebook-dir book
+
+clean:
+	rm -rf _build runs/smoke

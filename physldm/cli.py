@@ -1,0 +1,162 @@
+"""The command line: ``physldm phantom | train | evaluate | sample | scan | doctor``."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from physldm.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Run_ = Annotated[Path, typer.Option("--run", help="run directory")]
+Out = Annotated[Path, typer.Option("--out", help="a new or empty folder")]
+Data = Annotated[Path | None, typer.Option("--data", help="a slice store; the embedded phantom by default")]
+
+
+@app.command()
+def phantom(
+    out: Out,
+    anatomy: Annotated[str, typer.Option(help="which anatomy")] = "icbm152",
+    subjects: Annotated[int, typer.Option(min=1)] = 8,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    spacing: Annotated[int, typer.Option(min=1, max=2, help="voxel size in mm")] = 1,
+) -> None:
+    """Make subjects and their scans, as a BIDS dataset with the true maps."""
+    from tqdm.auto import tqdm
+
+    from physldm.data import load_anatomy, make_subject
+    from physldm.data.bids import start_dataset, write_subject
+
+    load_anatomy(anatomy)
+    start_dataset(out, "physldm phantom")
+    start_dataset(out / "derivatives" / "truth", "physldm phantom: true maps", derivative=True)
+    for i in tqdm(range(subjects), desc="making subjects", unit="subject"):
+        write_subject(out, f"sub-{i + 1:03d}", make_subject(seed, i, anatomy=anatomy, spacing=spacing))
+
+
+@app.command()
+def train(
+    run: Run_,
+    preset: Annotated[str, typer.Option(help="smoke, laptop or paper")] = "laptop",
+    data: Data = None,
+    stage: Annotated[str, typer.Option(help="all, vae or ldm")] = "all",
+    changes: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+) -> None:
+    """Train the VAE and the latent diffusion model; go on where a stopped run ended."""
+    from physldm.config import load_preset
+    from physldm.training import train as train_run
+
+    if stage not in ("all", "vae", "ldm"):
+        raise InputError(f"--stage: found {stage!r}, expected all, vae or ldm")
+    train_run(run, load_preset(preset, changes), stage, data)
+
+
+@app.command()
+def evaluate(
+    run: Run_,
+    data: Data = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
+) -> None:
+    """Score a run on its held-out subjects; writes metrics.json into the run."""
+    from physldm.data.slices import SliceStore
+    from physldm.evaluation import evaluate as scores_of
+    from physldm.runs import Run
+
+    opened = Run(run)
+    scores = scores_of(opened, SliceStore(data) if data else None)
+    text = json.dumps(scores, indent=1) + "\n"
+    for file in (run / "metrics.json", json_file):
+        if file:
+            try:
+                file.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise InputError(f"{file}: {error.strerror}, expected a file to write to") from None
+    for key, value in scores.items():
+        print(f"{key:32s} {value:10.4g}")
+
+
+@app.command()
+def sample(
+    run: Run_,
+    out: Out,
+    n: Annotated[int, typer.Option("-n", min=1, help="how many brains")] = 8,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Make new brains: one axial slice each of PD, T1 and T2."""
+    import numpy as np
+
+    from physldm.data.bids import start_dataset, write_maps
+    from physldm.runs import Run
+
+    opened = Run(run)
+    maps = opened.sample(n, seed)
+    start_dataset(out, "physldm samples", derivative=True)
+    s = opened.config.data.spacing
+    for i, brain in enumerate(maps):
+        name = f"sub-{i + 1:03d}"
+        write_maps(out / name / "anat", name, brain[None], np.diag([s, s, s, 1.0]))
+
+
+@app.command()
+def scan(
+    maps_dir: Annotated[Path, typer.Argument(help="folder with *_PDmap, *_T1map, *_T2map.nii.gz")],
+    sequence: Annotated[str, typer.Option(help="mprage, spin_echo or flair")],
+    out: Out,
+    te: Annotated[float | None, typer.Option(help="seconds")] = None,
+    tr: Annotated[float | None, typer.Option(help="seconds")] = None,
+    ti: Annotated[float | None, typer.Option(help="seconds")] = None,
+) -> None:
+    """Scan tissue maps with any sequence and any times; the signal is signed."""
+    from physldm.data.bids import read_maps, start_dataset, write_volume
+    from physldm.physics import Acquisition, signal
+
+    suffix = {"mprage": "T1w", "spin_echo": "T2w", "flair": "FLAIR"}
+    acquisition = Acquisition(sequence, te=te, tr=tr, ti=ti)
+    brains = read_maps(maps_dir)
+    start_dataset(out, f"physldm scan: {acquisition}", derivative=True)
+    for name, (maps, affine) in brains.items():
+        file = out / name.split("_")[0] / "anat" / f"{name}_{suffix[sequence]}.nii.gz"
+        write_volume(file, signal(maps, acquisition), affine, acquisition.to_bids())
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has, which precision is faster here, and how long the laptop training takes."""
+    import torch
+
+    from physldm.config import load_preset
+    from physldm.training import PACKAGES, measure_precisions, version
+
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
+    print(f"python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in PACKAGES))
+    print(f"device: {torch.cuda.get_device_name() if cuda else f'CPU, {torch.get_num_threads()} threads'}")
+    seconds = measure_precisions(device)
+    for precision, value in seconds.items():
+        print(f"{precision}: {1000 * value:.0f} ms for a small training step")
+    best = min(seconds, key=seconds.get)
+    config = load_preset("laptop")
+    steps = config.vae_stage.steps
+    # the timed step has 2 slices of 2 contrasts, a training step 4 of 3
+    minutes = steps * seconds[best] * 3 / 60
+    print(
+        f"training will use {best}; {steps} VAE steps of the laptop preset take about {minutes:.0f} min here"
+    )
+
+
+def main() -> None:
+    """Runs the command line; bad input is one line and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"physldm: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

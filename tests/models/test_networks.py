@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from physldm.config import load_preset
+from physldm.models import PhysicsVAE, UNet
+from physldm.models.blocks import AdaGN
+from physldm.physics import Acquisition, AcquisitionBatch
+from physldm.runs import make_denoiser
+
+PROTOCOL = [
+    Acquisition("mprage", tr=2.4, ti=1.0),
+    Acquisition("spin_echo", te=0.1, tr=3.2),
+    Acquisition("flair", te=0.091, tr=9.0, ti=2.5),
+]
+
+
+def test_adagn_is_its_equation():
+    layer = AdaGN(32, 8).double()
+    torch.nn.init.normal_(layer.scale_shift.weight)
+    h, code = torch.randn(2, 32, 5, 4).double(), torch.randn(2, 8).double()
+    s, b = layer.scale_shift(code).chunk(2, 1)
+    groups = h.reshape(2, 16, -1)
+    norm = (groups - groups.mean(-1, keepdim=True)) / (
+        groups.var(-1, unbiased=False, keepdim=True) + 1e-5
+    ).sqrt()
+    expected = (1 + s)[..., None, None] * norm.reshape(h.shape) + b[..., None, None]
+    torch.testing.assert_close(layer(h, code), expected)
+
+
+@pytest.mark.parametrize("preset", ["smoke", "laptop", "paper"])
+def test_shapes_on_meta(preset):
+    config = load_preset(preset)
+    side = config.data.spacing
+    with torch.device("meta"):
+        vae, denoiser = PhysicsVAE(config.vae), make_denoiser(config)
+        o = vae.decoder(torch.empty(2, config.vae.latent_channels, 28 // side, 20 // side))
+        mean, log_var = vae.encoder(torch.empty(6, 1, 224 // side, 160 // side), torch.empty(6, 5))
+        v = denoiser(torch.empty(2, *mean.shape[1:]), torch.zeros(2, dtype=torch.long))
+    assert o.shape == (2, 3, 224 // side, 160 // side)
+    assert mean.shape == log_var.shape == (6, config.vae.latent_channels, 28 // side, 20 // side)
+    assert v.shape == (2, *mean.shape[1:])
+
+
+def test_paper_preset_has_the_papers_settings():
+    c = load_preset("paper")
+    assert (c.vae.widths, c.vae.blocks, c.vae.latent_channels) == ((64, 128, 128, 128), 3, 6)
+    assert (c.unet.widths, c.unet.attention) == ((256, 512, 768), (False, True, True))
+    assert (c.vae_stage.epochs, c.vae_stage.batch, c.vae_stage.lr) == (50, 4, 5e-5)
+    assert (c.ldm_stage.epochs, c.ldm_stage.batch, c.ldm_stage.lr) == (100, 16, 2.5e-5)
+    assert c.vae_stage.total_steps(1000) == 50 * 250
+
+
+def test_protocol_reaches_the_code_and_missing_contrast_does_not():
+    torch.manual_seed(0)
+    vae = PhysicsVAE(load_preset("smoke").vae)
+    for layer in vae.modules():
+        if isinstance(layer, AdaGN) and layer.scale_shift is not None:
+            torch.nn.init.normal_(layer.scale_shift.weight, std=0.1)
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.normal_(layer.weight, std=0.05)
+    images = torch.rand(2, 3, 112, 80) * 100
+    usual = AcquisitionBatch.repeat(PROTOCOL, 2)
+    other = AcquisitionBatch.repeat([Acquisition("mprage", tr=2.4, ti=0.5), *PROTOCOL[1:]], 2)
+    assert not torch.allclose(vae.encode(images, usual)[0], vae.encode(images, other)[0])
+    mask = torch.tensor([[False, True, True]] * 2)
+    changed = images.clone()
+    changed[:, 0] = 7.0
+    torch.testing.assert_close(vae.encode(images, usual, mask), vae.encode(changed, usual, mask))
+
+
+def test_maps_are_positive_and_reconstruction_is_the_signal_of_the_maps():
+    vae = PhysicsVAE(load_preset("smoke").vae)
+    batch = AcquisitionBatch.repeat(PROTOCOL, 2)
+    out = vae(torch.rand(2, 3, 112, 80) * 100, batch)
+    assert (out.maps > 0).all() and out.reconstruction.shape == (2, 3, 112, 80)
+    pd, t1, t2 = out.maps.double().unbind(1)
+    spin = pd * (1 - torch.exp(-3.2 / t1)) * torch.exp(-0.1 / t2)
+    torch.testing.assert_close(out.reconstruction[:, 1].double(), spin, rtol=1e-4, atol=1e-4)
+
+
+def test_unet_knows_the_timestep_and_takes_odd_sizes():
+    torch.manual_seed(0)
+    unet = UNet(4, widths=(32, 64, 64), blocks=1, attention=(False, True, False))
+    torch.nn.init.normal_(unet.out.weight, std=0.1)
+    for m in unet.modules():
+        if isinstance(m, AdaGN):
+            torch.nn.init.normal_(m.scale_shift.weight, std=0.1)
+        if hasattr(m, "conv2"):
+            torch.nn.init.normal_(m.conv2.weight, std=0.05)
+    x = torch.randn(2, 4, 14, 10)
+    a, b = unet(x, torch.tensor([1, 1])), unet(x, torch.tensor([900, 900]))
+    assert a.shape == x.shape and not torch.allclose(a, b)
