@@ -20,7 +20,9 @@ Prediction = Literal["v", "epsilon"]
 def check_prediction(prediction: str) -> None:
     """Raises ``ValueError`` unless ``prediction`` is ``v`` or ``epsilon``."""
     if prediction not in get_args(Prediction):
-        raise ValueError(f"prediction: found {prediction!r}, expected one of {', '.join(get_args(Prediction))}")
+        raise ValueError(
+            f"prediction: found {prediction!r}, expected one of {', '.join(get_args(Prediction))}"
+        )
 
 
 def velocity(x0: Tensor, eps: Tensor, t: Int[Tensor, " B"], schedule: NoiseSchedule) -> Tensor:

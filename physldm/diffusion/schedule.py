@@ -61,7 +61,9 @@ def make_schedule(
     if steps < 1:
         raise ValueError(f"steps: found {steps}, expected at least 1")
     if not 0 < beta_start <= beta_end < 1:
-        raise ValueError(f"beta_start, beta_end: found {beta_start}, {beta_end}, expected 0 < start ≤ end < 1")
+        raise ValueError(
+            f"beta_start, beta_end: found {beta_start}, {beta_end}, expected 0 < start ≤ end < 1"
+        )
     if kind == "linear":
         beta = torch.linspace(beta_start, beta_end, steps, dtype=torch.float64)
     elif kind == "scaled_linear":

@@ -1,169 +1,321 @@
-"""Image metrics, written out. The data range and the reduction are always the caller's to say."""
+"""How alike two images are: MSE, MAE, PSNR, SSIM, MS-SSIM, and the two protocols that use them.
+
+Every measure is taken of each image of a batch first; ``reduction="mean"`` then averages over the images.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang 2003
+Reduction = Literal["mean", "none"]
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
 
 
-def _per_image(error: Tensor, mask: Tensor | None) -> Float[Tensor, "B"]:
+def mse(
+    pred: Float[Tensor, "B *dims"],
+    target: Float[Tensor, "B *dims"],
+    *,
+    mask: Bool[Tensor, "B *dims"] | None = None,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*B"]:
+    """Mean squared error of each image, ``[B]``, or its mean over images.
+
+    Equation: eq-mse.
+
+    Args:
+        pred, target: ``[B, C, H, W]``, in the same units.
+        mask: the voxels that count, shaped as the images; all if ``None``.
+
+    Raises:
+        ValueError: shapes that differ, an image of which no voxel counts, an unknown reduction.
+    """
+    pred, target = _pair(pred, target)
+    # MSE = mean (x̂ − x)²
+    return _reduce(_mean_of_image((pred - target).square(), mask), reduction)
+
+
+def mae(
+    pred: Float[Tensor, "B *dims"],
+    target: Float[Tensor, "B *dims"],
+    *,
+    mask: Bool[Tensor, "B *dims"] | None = None,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*B"]:
+    """Mean absolute error of each image, ``[B]``, or its mean over images; arguments as for :func:`mse`.
+
+    Equation: eq-mae.
+    """
+    pred, target = _pair(pred, target)
+    # MAE = mean |x̂ − x|
+    return _reduce(_mean_of_image((pred - target).abs(), mask), reduction)
+
+
+def psnr(
+    pred: Float[Tensor, "B *dims"],
+    target: Float[Tensor, "B *dims"],
+    *,
+    data_range: float | Float[Tensor, " B"],
+    mask: Bool[Tensor, "B *dims"] | None = None,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*B"]:
+    """Peak signal-to-noise ratio of each image in dB, ``[B]``, or the mean of these; equal images give ∞.
+
+    Equation: eq-psnr.
+
+    Args:
+        pred, target: ``[B, C, H, W]``, in the same units.
+        data_range: what counts as the peak, in the units of the images: one number or one an image. It has no
+            default because it decides the result: twice the range is 6 dB more.
+        mask: the voxels that count; all if ``None``.
+
+    Raises:
+        ValueError: as :func:`mse`, or a range that is not positive.
+    """
+    pred, target = _pair(pred, target)
+    peak = _range(data_range, pred)
+    # PSNR = 10 log₁₀ (range² / MSE)
+    error = _mean_of_image((pred - target).square(), mask)
+    return _reduce(10 * torch.log10(peak.square() / error), reduction)
+
+
+def ssim(
+    pred: Float[Tensor, "B C H W"],
+    target: Float[Tensor, "B C H W"],
+    *,
+    data_range: float | Float[Tensor, " B"],
+    kernel_size: int = 11,
+    sigma: float = 1.5,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*B"]:
+    """Structural similarity of each image (Wang et al. 2004), ``[B]``, or its mean over images.
+
+    Equation: eq-ssim. Arguments and errors as for :func:`ms_ssim`; windows that leave the image are not used.
+    """
+    pred, target = _pair(pred, target)
+    _check_size(pred, kernel_size, 1)
+    value, _ = _ssim_and_contrast(pred, target, _range(data_range, pred), _gaussian(kernel_size, sigma, pred))
+    return _reduce(value.mean(1), reduction)
+
+
+def ms_ssim(
+    pred: Float[Tensor, "B C H W"],
+    target: Float[Tensor, "B C H W"],
+    *,
+    data_range: float | Float[Tensor, " B"],
+    kernel_size: int = 11,
+    sigma: float = 1.5,
+    weights: Sequence[float] = WEIGHTS,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*B"]:
+    """Multi-scale structural similarity (Wang et al. 2003) of each image, ``[B]``, or its mean over images.
+
+    Equation: eq-ms-ssim. Each channel is an image of its own, and an image has the mean of its channels. From scale
+    to scale 2 × 2 voxels are averaged and an odd last row or column is dropped. A negative term counts as 0.
+
+    Args:
+        pred, target: ``[B, C, H, W]``, in the same units.
+        data_range: of the images, in their units: one number or one an image.
+        kernel_size: side of the Gaussian window in voxels, odd or even.
+        sigma: its standard deviation in voxels.
+        weights: exponents, one a scale, finest first; they need not sum to 1.
+
+    Raises:
+        ValueError: shapes that differ, a range that is not positive, or an image that at the coarsest scale
+            is smaller than the window (five scales and a window of 11 need 176 voxels a side).
+    """
+    pred, target = _pair(pred, target)
+    _check_size(pred, kernel_size, len(weights))
+    peak = _range(data_range, pred)
+    window = _gaussian(kernel_size, sigma, pred)
+    # MS-SSIM = SSIM_M^{w_M} · ∏_{j < M} c_j^{w_j}, where c is SSIM without its luminance term
+    result = pred.new_ones(pred.shape[:2])
+    for scale, weight in enumerate(weights):
+        value, contrast = _ssim_and_contrast(pred, target, peak, window)
+        term = contrast if scale < len(weights) - 1 else value
+        result = result * term.relu() ** weight
+        if scale < len(weights) - 1:
+            pred, target = F.avg_pool2d(pred, 2), F.avg_pool2d(target, 2)
+    return _reduce(result.mean(1), reduction)
+
+
+def paper_protocol(pred: Float[Tensor, "B H W"], target: Float[Tensor, "B H W"]) -> dict[str, float]:
+    """The scores of one contrast as the paper's code takes them: for comparison, never a target.
+
+    Whole images, in consecutive batches of 4 whose scores are averaged (a last, smaller batch counts as much).
+    MSE and MAE on raw intensities. PSNR: the range is max − min of the target batch. MS-SSIM: window 4, after
+    prediction and target are each scaled to [0, 1] by their own min and max over the batch, which hides an error
+    of gain or offset.
+
+    Args:
+        pred, target: ``[B, H, W]``, a reconstruction and the measured scan.
+
+    Returns:
+        ``mse``, ``mae``, ``psnr`` (dB), ``ms_ssim``.
+
+    Raises:
+        ValueError: shapes that differ, no image, an image below 64 voxels a side, or a batch of targets that
+            is constant.
+    """
+    _stack(pred, target)
+    scores = []
+    for p, x in zip(pred[:, None].split(4), target[:, None].split(4), strict=True):
+        peak = float(x.max() - x.min())
+        similarity = ms_ssim(_min_max(p), _min_max(x), data_range=1.0, kernel_size=4)
+        scores.append(torch.stack([mse(p, x), mae(p, x), psnr(p, x, data_range=peak), similarity]))
+    names = ("mse", "mae", "psnr", "ms_ssim")
+    return dict(zip(names, torch.stack(scores).double().mean(0).tolist(), strict=True))
+
+
+def fixed_protocol(
+    pred: Float[Tensor, "B H W"], noise_free: Float[Tensor, "B H W"], brain: Bool[Tensor, "B H W"]
+) -> dict[str, float]:
+    """The scores of one contrast of one subject as this package takes them.
+
+    All voxels of the brain are pooled over the slices, and one range holds for all: the 99.5th percentile of
+    the noise-free scan inside the brain. MS-SSIM has window 11 and three scales (their weights made to sum to
+    1, so that 112 × 80 suffices); what lies outside the brain is set to zero in both images first, so it counts as
+    equal and raises the score; slices without brain are left out; it is the mean over slices.
+
+    Args:
+        pred: ``[B, H, W]``, the slices of one subject. noise_free: what should have come out.
+        brain: the voxels that count.
+
+    Returns:
+        ``mse``, ``mae``, ``psnr`` (dB), ``ms_ssim``.
+
+    Raises:
+        ValueError: shapes that differ, no voxel of brain, an image below 44 voxels a side, or a range that is
+            not positive.
+    """
+    _stack(pred, noise_free)
+    if brain.shape != pred.shape or brain.dtype != torch.bool or not brain.any():
+        raise ValueError(
+            f"brain: found {brain.dtype} {tuple(brain.shape)} with {int(brain.sum())} voxels, "
+            f"expected a boolean mask {tuple(pred.shape)} with some"
+        )
+    inside_pred, inside = pred[brain][None].double(), noise_free[brain][None].double()
+    peak = _percentile(inside[0], 0.995)
+    weights = [w / sum(WEIGHTS[:3]) for w in WEIGHTS[:3]]
+    slices = brain.flatten(1).any(1)
+    p, x = ((image * brain)[slices, None] for image in (pred, noise_free))
+    return {
+        "mse": float(mse(inside_pred, inside)),
+        "mae": float(mae(inside_pred, inside)),
+        "psnr": float(psnr(inside_pred, inside, data_range=peak)),
+        "ms_ssim": float(ms_ssim(p, x, data_range=peak, weights=weights)),
+    }
+
+
+def _ssim_and_contrast(
+    x: Tensor, y: Tensor, peak: Float[Tensor, " B"], window: Float[Tensor, " k"]
+) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
+    """SSIM and its contrast-structure term, each the mean over windows."""
+    # c₁ = (0.01 range)²,   c₂ = (0.03 range)²
+    c1, c2 = ((k * peak.view(-1, 1, 1, 1)) ** 2 for k in (0.01, 0.03))
+    mu_x, mu_y = _blur(x, window), _blur(y, window)
+    # σ_x² + σ_y² and σ_xy in each window
+    sigma2 = _blur(x * x, window) - mu_x**2 + _blur(y * y, window) - mu_y**2
+    sigma_xy = _blur(x * y, window) - mu_x * mu_y
+    # contrast = (2 σ_xy + c₂)/(σ_x² + σ_y² + c₂),   luminance = (2 μ_x μ_y + c₁)/(μ_x² + μ_y² + c₁)
+    contrast = (2 * sigma_xy + c2) / (sigma2 + c2)
+    luminance = (2 * mu_x * mu_y + c1) / (mu_x**2 + mu_y**2 + c1)
+    return (luminance * contrast).mean((2, 3)), contrast.mean((2, 3))
+
+
+def _gaussian(size: int, sigma: float, like: Tensor) -> Float[Tensor, " k"]:
+    """A Gaussian window centred between its ends, so that an even one is symmetric too; it sums to 1."""
+    if not sigma > 0:
+        raise ValueError(f"sigma: found {sigma}, expected more than 0")
+    at = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+    return (-0.5 * (at / sigma) ** 2).softmax(0)
+
+
+def _blur(x: Float[Tensor, "B C H W"], window: Float[Tensor, " k"]) -> Float[Tensor, "B C h w"]:
+    """Along height, then width; only where the window fits."""
+    channels = x.shape[1]
+    kernel = window.expand(channels, 1, 1, -1)
+    return F.conv2d(F.conv2d(x, kernel.mT, groups=channels), kernel, groups=channels)
+
+
+def _pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the wider of their float types, float32 at least."""
+    if pred.shape != target.shape or pred.ndim == 0 or pred.numel() == 0:
+        raise ValueError(
+            f"pred, target: found shapes {tuple(pred.shape)} and {tuple(target.shape)}, expected them equal, not empty"
+        )
+    dtype = torch.promote_types(torch.promote_types(pred.dtype, target.dtype), torch.float32)
+    return pred.to(dtype), target.to(dtype)
+
+
+def _stack(pred: Tensor, target: Tensor) -> None:
+    if pred.shape != target.shape or pred.ndim != 3:
+        raise ValueError(
+            f"pred, target: found shapes {tuple(pred.shape)} and {tuple(target.shape)}, expected two of [B, H, W]"
+        )
+
+
+def _range(data_range: float | Tensor, like: Tensor) -> Float[Tensor, " B"]:
+    """One range an image, ``[B]``."""
+    peak = torch.as_tensor(data_range, dtype=like.dtype, device=like.device)
+    if peak.ndim > 1 or (peak.ndim == 1 and len(peak) != len(like)):
+        raise ValueError(f"data_range: found shape {tuple(peak.shape)}, expected a number or [{len(like)}]")
+    if not bool((peak > 0).all() and peak.isfinite().all()):
+        raise ValueError(f"data_range: found {peak.tolist()}, expected finite and more than 0")
+    return peak.expand(len(like))
+
+
+def _check_size(image: Tensor, kernel_size: int, scales: int) -> None:
+    if image.ndim != 4:
+        raise ValueError(f"pred, target: found shape {tuple(image.shape)}, expected [B, C, H, W]")
+    if scales < 1 or kernel_size < 1:
+        raise ValueError(f"weights, kernel_size: found {scales}, {kernel_size}, expected at least 1 of each")
+    needed = kernel_size * 2 ** (scales - 1)
+    for name, side in zip(("height", "width"), image.shape[2:], strict=True):
+        if side < needed:
+            raise ValueError(
+                f"{name}: found {side}, expected at least {needed} "
+                f"(kernel_size {kernel_size} at {scales} scales: {kernel_size} × 2^{scales - 1})"
+            )
+
+
+def _mean_of_image(error: Tensor, mask: Tensor | None) -> Float[Tensor, " B"]:
+    error = error.reshape(len(error), -1)
     if mask is None:
-        return error.flatten(1).mean(1)
-    if mask.shape != error.shape:
-        raise ValueError(f"mask: found shape {tuple(mask.shape)}, expected {tuple(error.shape)}")
-    inside = mask.to(error).flatten(1)
-    return (error.flatten(1) * inside).sum(1) / inside.sum(1)
+        return error.mean(1)
+    if mask.dtype != torch.bool or mask.shape[:1] != error.shape[:1] or mask[0].numel() != error.shape[1]:
+        raise ValueError(
+            f"mask: found {mask.dtype} {tuple(mask.shape)}, expected booleans shaped as the images"
+        )
+    mask = mask.reshape(len(mask), -1)
+    count = mask.sum(1)
+    if not bool(count.all()):
+        raise ValueError(
+            f"mask: image {int((count == 0).nonzero()[0])} of the batch has no voxel that counts"
+        )
+    return error.where(mask, 0).sum(1) / count
 
 
-def _reduce(values: Float[Tensor, "B"], reduction: str) -> Tensor:
+def _reduce(values: Float[Tensor, " B"], reduction: Reduction) -> Tensor:
     if reduction not in ("mean", "none"):
         raise ValueError(f"reduction: found {reduction!r}, expected mean or none")
     return values.mean() if reduction == "mean" else values
 
 
-def _check(pred: Tensor, target: Tensor) -> None:
-    if pred.shape != target.shape or pred.ndim != 4:
-        raise ValueError(
-            f"pred, target: found shapes {tuple(pred.shape)} and {tuple(target.shape)}, expected the same [B, C, H, W]"
-        )
+def _min_max(x: Tensor) -> Tensor:
+    """To [0, 1] over the whole batch; a constant batch to 0."""
+    low, high = x.min(), x.max()
+    return (x - low) / (high - low) if high > low else torch.zeros_like(x)
 
 
-def _range(data_range: float | Tensor, like: Tensor) -> Float[Tensor, "B"]:
-    value = torch.as_tensor(data_range, dtype=like.dtype, device=like.device).expand(len(like))
-    if not bool((value > 0).all()):
-        raise ValueError(f"data_range: found {value.min().item():g}, expected more than 0")
-    return value
-
-
-def mse(
-    pred: Tensor, target: Tensor, *, mask: Bool[Tensor, "B C H W"] | None = None, reduction: str = "mean"
-):
-    """Mean squared error per image ``[B, C, H, W]``, inside ``mask``; a number, or ``[B]`` with ``none``."""
-    _check(pred, target)
-    return _reduce(_per_image((pred - target) ** 2, mask), reduction)
-
-
-def mae(
-    pred: Tensor, target: Tensor, *, mask: Bool[Tensor, "B C H W"] | None = None, reduction: str = "mean"
-):
-    """Mean absolute error per image, as :func:`mse`."""
-    _check(pred, target)
-    return _reduce(_per_image((pred - target).abs(), mask), reduction)
-
-
-def psnr(
-    pred: Tensor,
-    target: Tensor,
-    *,
-    data_range: float | Tensor,
-    mask: Bool[Tensor, "B C H W"] | None = None,
-    reduction: str = "mean",
-):
-    """Peak signal-to-noise ratio in dB: 10 log10(range² / MSE), of each image, then reduced.
-
-    Args:
-        data_range: what counts as the peak: a number, or one per image ``[B]``.
-    """
-    error = mse(pred, target, mask=mask, reduction="none")
-    return _reduce(10 * torch.log10(_range(data_range, pred) ** 2 / error), reduction)
-
-
-def _gaussian(size: int, sigma: float, like: Tensor) -> Tensor:
-    x = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
-    g = torch.exp(-(x**2) / (2 * sigma**2))
-    return g / g.sum()
-
-
-def _blur(x: Tensor, g: Tensor) -> Tensor:
-    channels, n = x.shape[1], len(g)
-    x = F.conv2d(x, g.view(1, 1, n, 1).expand(channels, 1, n, 1), groups=channels)
-    return F.conv2d(x, g.view(1, 1, 1, n).expand(channels, 1, 1, n), groups=channels)
-
-
-def _ssim_and_contrast(x: Tensor, y: Tensor, data_range: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean SSIM and mean contrast-structure term of each image and channel, ``[B, C]`` (Wang 2004)."""
-    c1, c2 = ((k * data_range[:, None, None, None]) ** 2 for k in (0.01, 0.03))
-    mx, my = _blur(x, g), _blur(y, g)
-    vx, vy, vxy = _blur(x * x, g) - mx**2, _blur(y * y, g) - my**2, _blur(x * y, g) - mx * my
-    contrast = (2 * vxy + c2) / (vx + vy + c2)
-    luminance = (2 * mx * my + c1) / (mx**2 + my**2 + c1)
-    return (luminance * contrast).mean((2, 3)), contrast.mean((2, 3))
-
-
-def ms_ssim(
-    pred: Tensor,
-    target: Tensor,
-    *,
-    data_range: float | Tensor,
-    kernel_size: int = 11,
-    sigma: float = 1.5,
-    weights: tuple[float, ...] = MS_SSIM_WEIGHTS,
-    reduction: str = "mean",
-):
-    """Multi-scale structural similarity (Wang 2003) of images ``[B, C, H, W]``; 1 is equal.
-
-    Between scales images are averaged over 2 × 2 (a last odd row or column is dropped); negative terms
-    count as 0.
-
-    Raises:
-        ValueError: an image is too small for this kernel and number of scales.
-    """
-    _check(pred, target)
-    scales = len(weights)
-    needed = kernel_size * 2 ** (scales - 1)
-    if min(pred.shape[-2:]) < needed:
-        raise ValueError(
-            f"images: found {pred.shape[-2]} × {pred.shape[-1]}, expected at least {needed} a side "
-            f"for kernel {kernel_size} and {scales} scales"
-        )
-    data_range, g = _range(data_range, pred), _gaussian(kernel_size, sigma, pred)
-    product = torch.ones(pred.shape[:2], dtype=pred.dtype, device=pred.device)
-    for scale, weight in enumerate(weights):
-        whole, contrast = _ssim_and_contrast(pred, target, data_range, g)
-        product = product * (whole if scale == scales - 1 else contrast).clamp_min(0) ** weight
-        pred, target = F.avg_pool2d(pred, 2), F.avg_pool2d(target, 2)
-    return _reduce(product.mean(1), reduction)
-
-
-def paper_protocol(pred: Float[Tensor, "S H W"], target: Float[Tensor, "S H W"]) -> dict[str, float]:
-    """The scores as the paper's code takes them, for one contrast: for comparison, never a target.
-
-    Whole images against measured scans, batches of 4; PSNR's range is max − min of the target batch; MS-SSIM
-    with kernel 4 after prediction and target are scaled to [0, 1] each by its own minimum and maximum over
-    the batch, which hides any error of gain.
-    """
-    rows = []
-    for p, t in zip(pred[:, None].split(4), target[:, None].split(4), strict=True):
-        unit = [(x - x.min()) / (x.max() - x.min()).clamp_min(1e-12) for x in (p, t)]
-        rows.append(
-            torch.stack([
-                mse(p, t), mae(p, t), psnr(p, t, data_range=t.max() - t.min()),
-                ms_ssim(*unit, data_range=1.0, kernel_size=4),
-            ])
-        )  # fmt: skip
-    return dict(zip(("mse", "mae", "psnr", "ms_ssim"), torch.stack(rows).mean(0).tolist(), strict=True))
-
-
-def fixed_protocol(
-    pred: Float[Tensor, "S H W"], clean: Float[Tensor, "S H W"], brain: Bool[Tensor, "S H W"]
-) -> dict[str, float]:
-    """Our scores of one subject and contrast: inside the brain, against the noise-free scan.
-
-    The range is the 99.5th percentile of that scan inside the brain; MSE, MAE and PSNR pool the brain's voxels of
-    all slices. MS-SSIM uses 3 scales (weights renormalised) with kernel 11, on images set to 0 outside.
-    """
-    inside = clean[brain]
-    peak = torch.quantile(inside, 0.995)
-    p, t = (x.reshape(1, 1, 1, -1) for x in (pred[brain], inside))
-    weights = tuple(w / sum(MS_SSIM_WEIGHTS[:3]) for w in MS_SSIM_WEIGHTS[:3])
-    images = [(x * brain)[:, None] for x in (pred, clean)]
-    return {
-        "mse": mse(p, t).item(),
-        "mae": mae(p, t).item(),
-        "psnr": psnr(p, t, data_range=peak).item(),
-        "ms_ssim": ms_ssim(*images, data_range=peak, weights=weights).item(),
-    }
+def _percentile(values: Float[Tensor, " n"], q: float) -> float:
+    """As ``numpy.percentile``, interpolated; ``torch.quantile`` refuses more than 16 million values."""
+    at = q * (len(values) - 1)
+    ordered = values.sort().values
+    low, high = ordered[int(at)], ordered[min(int(at) + 1, len(values) - 1)]
+    return float(torch.lerp(low, high, at - int(at)))

@@ -207,7 +207,9 @@ class UNet(nn.Module):
 
 def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool], heads: int) -> None:
     if len(widths) == 0 or len(widths) != len(attention):
-        raise ValueError(f"attention: found {len(attention)} flags, expected one for each of {len(widths)} widths")
+        raise ValueError(
+            f"attention: found {len(attention)} flags, expected one for each of {len(widths)} widths"
+        )
     if blocks < 1:
         raise ValueError(f"blocks: found {blocks}, expected at least 1")
     if widths[0] % 2:

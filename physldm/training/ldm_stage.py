@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from physldm.config import Config
 from physldm.data.slices import SliceStore
-from physldm.diffusion import diffusion_loss, make_schedule
+from physldm.diffusion import add_noise, diffusion_loss, make_schedule
 from physldm.models import PhysicsVAE
 from physldm.runs import architecture, load_weights, make_denoiser
 
@@ -60,7 +60,7 @@ def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
         eps = torch.randn(z.shape, generator=draw)
         t = torch.randint(diffusion.timesteps, (len(z),), generator=draw)
         z, eps, t = z.to(fabric.device), eps.to(fabric.device), t.to(fabric.device)
-        output = model(schedule.add_noise(z, eps, t), t)
+        output = model(add_noise(z, eps, t, schedule), t)
         value = diffusion_loss(
             output, z, eps, t, schedule, prediction=diffusion.prediction, min_snr=diffusion.min_snr or None
         )

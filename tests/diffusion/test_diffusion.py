@@ -5,13 +5,14 @@ import torch
 from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
 
 from physldm.diffusion import (
-    clean_and_noise,
+    add_noise,
     ddim,
     ddpm,
     diffusion_loss,
     make_schedule,
     trailing_timesteps,
     velocity,
+    x0_and_epsilon,
 )
 
 OURS_TO_MONAI = {"v": "v_prediction", "epsilon": "epsilon"}
@@ -34,10 +35,10 @@ def test_schedule_and_noising_equal_monai():
         torch.tensor([0, 500, 999]),
     )
     torch.testing.assert_close(
-        schedule.add_noise(x, eps, t), other.add_noise(x, eps, t), rtol=1e-5, atol=1e-5
+        add_noise(x, eps, t, schedule), other.add_noise(x, eps, t), rtol=1e-5, atol=1e-5
     )
     torch.testing.assert_close(
-        velocity(x, eps, schedule.at(t, x)), other.get_velocity(x, eps, t), rtol=1e-5, atol=1e-5
+        velocity(x, eps, t, schedule), other.get_velocity(x, eps, t), rtol=1e-5, atol=1e-5
     )
 
 
@@ -73,10 +74,10 @@ def test_gaussian_data_come_back(prediction):
     schedule, m, s = make_schedule(), 1.5, 0.6
 
     def exact(x, t):
-        a = schedule.at(t, x)
+        a = schedule.alpha_bar[t][:, None]
         x0 = m + a.sqrt() * s**2 / (a * s**2 + 1 - a) * (x - a.sqrt() * m)
         eps = (x - a.sqrt() * x0) / (1 - a).sqrt()
-        return velocity(x0, eps, a) if prediction == "v" else eps
+        return velocity(x0, eps, t, schedule) if prediction == "v" else eps
 
     g = torch.Generator().manual_seed(0)
     noise = torch.randn(20000, 1, generator=g)
@@ -95,9 +96,9 @@ def test_conversions_invert_and_losses_vanish_at_the_truth():
         torch.randn(5, 3, generator=g),
         torch.tensor([0, 10, 300, 700, 999]),
     )
-    a, x_t = schedule.at(t, x0), schedule.add_noise(x0, eps, t)
-    for prediction, output in (("v", velocity(x0, eps, a)), ("epsilon", eps)):
-        found = clean_and_noise(output, x_t, a, prediction)
+    x_t = add_noise(x0, eps, t, schedule)
+    for prediction, output in (("v", velocity(x0, eps, t, schedule)), ("epsilon", eps)):
+        found = x0_and_epsilon(output, x_t, t, schedule, prediction)
         torch.testing.assert_close(found, (x0, eps), rtol=1e-3, atol=2e-3)
         assert diffusion_loss(output, x0, eps, t, schedule, prediction=prediction).item() == 0
     plain = diffusion_loss(torch.zeros_like(eps), x0, eps, t, schedule, prediction="epsilon")
@@ -109,11 +110,11 @@ def test_min_snr_is_the_same_weight_on_the_clean_image_either_way():
     schedule, t = make_schedule(), torch.tensor([50, 400, 900])
     g = torch.Generator().manual_seed(0)
     x0, eps, wrong = (torch.randn(3, 4, generator=g, dtype=torch.float64) for _ in range(3))
-    a = schedule.at(t, x0).double()
+    a = schedule.alpha_bar.double()[t][:, None]
     x_t = a.sqrt() * x0 + (1 - a).sqrt() * eps
     eps_hat = (x_t - a.sqrt() * wrong) / (1 - a).sqrt()
     snr = (a / (1 - a)).flatten()
     expected = (snr.clamp(max=5) * ((wrong - x0) ** 2).mean(1)).mean().item()
-    for prediction, output in (("epsilon", eps_hat), ("v", velocity(wrong, eps_hat, a))):
+    for prediction, output in (("epsilon", eps_hat), ("v", velocity(wrong, eps_hat, t, schedule))):
         value = diffusion_loss(output, x0, eps, t, schedule, prediction=prediction, min_snr=5.0).item()
         assert value == pytest.approx(expected, rel=1e-4)

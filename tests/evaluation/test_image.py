@@ -49,7 +49,7 @@ def test_errors():
         psnr(PRED, TARGET, data_range=0.0)
     with pytest.raises(ValueError, match="at least 176"):
         ms_ssim(PRED, TARGET, data_range=1.0)
-    with pytest.raises(ValueError, match="same"):
+    with pytest.raises(ValueError, match="equal"):
         mse(PRED, TARGET[:1])
     with pytest.raises(ValueError, match="reduction"):
         mse(PRED, TARGET, reduction="sum")

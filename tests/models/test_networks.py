@@ -81,7 +81,7 @@ def test_maps_are_positive_and_reconstruction_is_the_signal_of_the_maps():
 def test_unet_knows_the_timestep_and_takes_odd_sizes():
     torch.manual_seed(0)
     unet = UNet(4, widths=(32, 64, 64), blocks=1, attention=(False, True, False))
-    torch.nn.init.normal_(unet.out.weight, std=0.1)
+    torch.nn.init.normal_(unet.last[-1].weight, std=0.1)
     for m in unet.modules():
         if isinstance(m, AdaGN):
             torch.nn.init.normal_(m.scale_shift.weight, std=0.1)
