@@ -1,0 +1,167 @@
+"""Figures in one style: grey for scans, one perceptual map per tissue property, tissues in fixed colours.
+
+Every figure has a white ground of its own, so that it reads the same on a dark page. Every function returns
+nothing but the figure; a notebook shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from physldm.physics import TISSUES
+
+TISSUE_NAMES = {"wm": "white matter", "gm": "grey matter", "csf": "CSF", "lesion": "lesion"}
+# Okabe & Ito's colours, told apart with any colour vision; line styles tell the same again.
+TISSUE_COLOURS = {"wm": "#0072B2", "gm": "#D55E00", "csf": "#009E73", "lesion": "#CC79A7"}
+TISSUE_STYLES = {"wm": "-", "gm": "--", "csf": "-.", "lesion": ":"}
+# Name, unit, colour map and range of each map; a range of None is taken from the images shown.
+MAPS = (("PD", "a.u.", "cividis", None), ("T1", "s", "viridis", (0.5, 2.5)), ("T2", "s", "magma", (0.0, 0.2)))
+
+
+def _pixels(image) -> np.ndarray:
+    return torch.as_tensor(image).detach().float().cpu().numpy()
+
+
+def _finished(figure: Figure) -> Figure:
+    """Closed, so that a notebook shows it once: as the cell's value."""
+    plt.close(figure)
+    return figure
+
+
+def _panels(rows: int, columns: int, width: float = 1.9) -> tuple[Figure, np.ndarray]:
+    size = (width * columns + 0.7, 1.36 * width * rows + 0.35)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    figure.set_facecolor("white")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure, axes
+
+
+def show_images(
+    images: Sequence[Float[Tensor, "H W"]] | Sequence[Sequence[Float[Tensor, "H W"]]],
+    titles: Sequence[str] = (),
+    *,
+    rows: Sequence[str] = (),
+    limits: tuple[float, float] | None = None,
+    each: bool = False,
+    unit: str = "signal (a.u.)",
+) -> Figure:
+    """Images side by side on one scale, or rows of them, each row on its own scale.
+
+    Args:
+        images: ``[H, W]`` each: a list, or a list of rows. titles: one a column. rows: one a row.
+        limits: darkest and brightest value; by default 0 (or the smallest) to the row's 99.5th percentile.
+        each: divide every image by its own 99.5th percentile first, as a viewer's automatic window does.
+        unit: what the colour bar says.
+    """
+    grid = [list(row) for row in images] if rows else [list(images)]
+    figure, axes = _panels(len(grid), len(grid[0]))
+    for r, row in enumerate(grid):
+        pixels = [_pixels(image) for image in row]
+        if each:
+            pixels, unit = [p / np.percentile(p, 99.5) for p in pixels], "share of the brightest"
+        low, high = limits or (min(0.0, *(p.min() for p in pixels)), np.percentile(pixels, 99.5))
+        for axis, image in zip(axes[r], pixels, strict=True):
+            shown = axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        figure.colorbar(shown, ax=axes[r], label=unit, shrink=0.85, aspect=18, pad=0.01)
+        if rows:
+            axes[r, 0].text(-0.06, 0.5, rows[r], transform=axes[r, 0].transAxes, rotation=90,
+                            ha="right", va="center")  # fmt: skip
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title, fontsize=10)
+    return _finished(figure)
+
+
+def show_maps(maps: Mapping[str, Float[Tensor, "3 H W"]]) -> Figure:
+    """PD, T1 and T2 of one or more brains, a brain a row, each property on one scale for all of them.
+
+    Args:
+        maps: ``{"name": [3, H, W]}``. PD is scaled to the 99.5th percentile of each brain, for its unit is
+            the scanner's; T1 and T2 are shown only where there is PD.
+    """
+    figure, axes = _panels(len(maps), 3, 2.1)
+    for r, (name, brain) in enumerate(maps.items()):
+        values = _pixels(brain)
+        pd = values[0] / np.percentile(values[0], 99.5)
+        inside = pd > 0.15
+        for c, (prop, unit, cmap, limits) in enumerate(MAPS):
+            image = pd if prop == "PD" else np.where(inside, values[c], np.nan)
+            low, high = limits or (0.0, 1.0)
+            shown = axes[r, c].imshow(image, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+            axes[r, c].set_facecolor("black")
+            if r == 0:
+                axes[r, c].set_title(prop)
+            figure.colorbar(shown, ax=axes[r, c], label=unit, shrink=0.8, aspect=16, pad=0.02,
+                            extend="neither" if prop == "PD" else "max")  # fmt: skip
+        if len(maps) > 1:
+            axes[r, 0].text(-0.06, 0.5, name, transform=axes[r, 0].transAxes, rotation=90,
+                            ha="right", va="center")  # fmt: skip
+    return _finished(figure)
+
+
+def tissue_lines(
+    x: Float[Tensor, " n"], curve: Callable[..., Tensor], tissues: Sequence[str] = ("wm", "gm", "csf")
+) -> dict[str, Float[Tensor, " n"]]:
+    """``curve(pd, t1, t2)`` of each tissue of the table, broadcast against ``x``."""
+    values = {}
+    for name in tissues:
+        t = TISSUES[name]
+        values[name] = curve(*(torch.tensor(v).expand_as(x) for v in (t.pd, t.t1, t.t2)))
+    return values
+
+
+def show_curves(
+    x: Float[Tensor, " n"],
+    lines: Mapping[str, Float[Tensor, " n"]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    marks: Mapping[str, float] | None = None,
+    zero: bool = False,
+) -> Figure:
+    """One line a tissue, in that tissue's colour and style.
+
+    Args:
+        lines: ``{"wm": [n], ...}``. marks: ``{"TI = 1.0 s": 1.0}``, vertical lines with a name.
+        zero: draw the line of no signal.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+    figure.set_facecolor("white")
+    for name, y in lines.items():
+        axis.plot(_pixels(x), _pixels(y), TISSUE_STYLES[name], color=TISSUE_COLOURS[name], lw=2,
+                  label=TISSUE_NAMES[name])  # fmt: skip
+    if zero:
+        axis.axhline(0, color="0.6", lw=0.8)
+    for text, at in (marks or {}).items():
+        axis.axvline(at, color="0.35", lw=1, ls=(0, (2, 2)))
+        axis.text(at, axis.get_ylim()[1], f" {text}", va="top", fontsize=9)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    return _finished(figure)
+
+
+def show_log(
+    curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], names: Sequence[str]
+) -> Figure:
+    """What a training wrote, on logarithmic scales: see :meth:`physldm.runs.Run.log`."""
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(3.1 * len(names), 2.7), layout="constrained", squeeze=False
+    )
+    figure.set_facecolor("white")
+    for axis, name in zip(axes[0], names, strict=True):
+        steps, values = curves[name]
+        axis.plot(steps, values, color="0.75", lw=0.8)
+        n = max(1, len(values) // 20)
+        smooth = np.convolve(values, np.ones(n) / n, "valid")
+        axis.plot(steps[len(steps) - len(smooth) :], smooth, color="#0072B2", lw=2)
+        axis.set(yscale="log", xlabel="step", ylabel=name)
+        axis.spines[["top", "right"]].set_visible(False)
+    return _finished(figure)
