@@ -68,7 +68,9 @@ def write_settings(source: Path, build: Path, chapter: str | None) -> tuple[Path
         for part in toc["parts"]:
             part["chapters"] = [c for c in part["chapters"] if Path(c["file"]).name.startswith(keep)]
         toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
-        if not any(Path(c["file"]).name.startswith(f"{chapter}-") for p in toc["parts"] for c in p["chapters"]):
+        if not any(
+            Path(c["file"]).name.startswith(f"{chapter}-") for p in toc["parts"] for c in p["chapters"]
+        ):
             sys.exit(f"make chapter: CH: found {chapter!r}, expected the number of a chapter, such as 01")
     files = build / "settings" / "_config.yml", build / "settings" / "_toc.yml"
     files[0].parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +92,11 @@ def main() -> None:
     if not chapter:  # one chapter alone refers to pages that are not there
         command += ["-W", "--keep-going"]
     # widgets and progress bars are for people: a page gets a still, and no bar
-    environment = os.environ | {"PHYSLDM_STATIC": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    environment = os.environ | {
+        "PHYSLDM_STATIC": "1",
+        "TQDM_DISABLE": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
     code = subprocess.run(command, env=environment).returncode
     if code:
         sys.exit(code)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import Abort, TyperException
 
 from physldm.errors import InputError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Run_ = Annotated[Path, typer.Option("--run", help="run directory")]
 Out = Annotated[Path, typer.Option("--out", help="a new or empty folder")]
 Data = Annotated[Path | None, typer.Option("--data", help="a slice store; the embedded phantom by default")]
@@ -152,10 +153,15 @@ def doctor() -> None:
 def main() -> None:
     """Runs the command line; bad input is one line and exit code 2."""
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        message = f"{error.format_message().rstrip('.')} (see physldm --help)"
     except InputError as error:
-        print(f"physldm: {error}", file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except Abort:
+        message = "interrupted; the same command goes on where it stopped"
+    print(f"physldm: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def read_volume(file: Path) -> tuple[Float[Tensor, "S H W"], np.ndarray]:
         raise InputError(f"{file}: shape: found {data.shape}, expected three dimensions")
     if not np.isfinite(data).all():
         raise InputError(f"{file}: values: found NaN or infinity, expected finite numbers")
-    return to_slices(torch.from_numpy(data)).contiguous(), image.affine
+    return to_slices(torch.from_numpy(np.ascontiguousarray(data))).contiguous(), image.affine
 
 
 def write_maps(folder: Path, name: str, maps: Float[Tensor, "S 3 H W"], affine: np.ndarray) -> None:

@@ -7,6 +7,7 @@ from tqdm.auto import tqdm
 
 from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import SliceStore
+from physldm.models import PhysicsVAE
 from physldm.runs import Run
 
 from .image import fixed_protocol, paper_protocol
@@ -21,12 +22,12 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
         ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``), ``truth.t1_mdape`` (also per tissue,
         ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of brain voxels scored as a tissue.
     """
-    store = store or run.store
+    vae, store = run.vae, store or run.store  # what is wrong with either is said before any bar is drawn
     if not store.subjects("heldout"):
         raise ValueError(f"{store.folder}: found no held-out subject, expected at least one")
     medians = class_medians(*(store.array(a, store.slices("train")) for a in ("maps", "fractions")))
     rows = [
-        _subject(run, store, subject, medians)
+        _subject(vae, store, subject, medians)
         for subject in tqdm(store.subjects("heldout"), desc="evaluating", unit="subject")
     ]
     scores = {
@@ -43,11 +44,11 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _subject(run: Run, store: SliceStore, subject: int, medians: torch.Tensor) -> dict[str, float]:
+def _subject(vae: PhysicsVAE, store: SliceStore, subject: int, medians: torch.Tensor) -> dict[str, float]:
     slices = store.of_subject(subject)
     batch = store.batch(slices)
     clean, truth, fractions = (store.array(a, slices) for a in ("clean", "maps", "fractions"))
-    output = run.vae(batch.images, batch.acquisitions)
+    output = vae(batch.images, batch.acquisitions)
     brain = brain_mask(fractions)
     row = {}
     for n, contrast in enumerate(CONTRASTS):

@@ -35,8 +35,8 @@ def _finished(figure: Figure) -> Figure:
     return figure
 
 
-def _panels(rows: int, columns: int, width: float = 1.9) -> tuple[Figure, np.ndarray]:
-    size = (width * columns + 0.7, 1.36 * width * rows + 0.35)
+def _panels(rows: int, columns: int, panel: tuple[float, float] = (1.9, 2.6)) -> tuple[Figure, np.ndarray]:
+    size = (panel[0] * columns + 0.7, panel[1] * rows + 0.3)
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     figure.set_facecolor("white")
     for axis in axes.flat:
@@ -86,7 +86,7 @@ def show_maps(maps: Mapping[str, Float[Tensor, "3 H W"]]) -> Figure:
         maps: ``{"name": [3, H, W]}``. PD is scaled to the 99.5th percentile of each brain, for its unit is
             the scanner's; T1 and T2 are shown only where there is PD.
     """
-    figure, axes = _panels(len(maps), 3, 2.1)
+    figure, axes = _panels(len(maps), 3, (2.2, 2.35))
     for r, (name, brain) in enumerate(maps.items()):
         values = _pixels(brain)
         pd = values[0] / np.percentile(values[0], 99.5)
@@ -148,9 +148,7 @@ def show_curves(
     return _finished(figure)
 
 
-def show_log(
-    curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], names: Sequence[str]
-) -> Figure:
+def show_log(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], names: Sequence[str]) -> Figure:
     """What a training wrote, on logarithmic scales: see :meth:`physldm.runs.Run.log`."""
     figure, axes = plt.subplots(
         1, len(names), figsize=(3.1 * len(names), 2.7), layout="constrained", squeeze=False

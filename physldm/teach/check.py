@@ -93,7 +93,9 @@ def proton_density_scan(answer: Acquisition) -> Verdict:
     lowest, highest = min(share, key=share.get), max(share, key=share.get)
     spread = 1 - share[lowest] / share[highest]
     if spread <= 0.10:
-        return Verdict(True, f"Signal/PD differs by {100 * spread:.0f} % between tissues: what is left is PD.")
+        return Verdict(
+            True, f"Signal/PD differs by {100 * spread:.0f} % between tissues: what is left is PD."
+        )
     reason = (
         "CSF has had no time to recover: its T1 is the longest."
         if lowest == "csf"
@@ -165,8 +167,54 @@ def synthetic_scan(answer: numbers.Real) -> Verdict:
     """Chapter 00: the inversion time (s) at TR 9 s at which white matter (T1 0.85 s) is dark in FLAIR."""
     expected = -0.85 * math.log((1 + math.exp(-9.0 / 0.85)) / 2)
     if math.isclose(float(answer), expected, abs_tol=0.02):
-        return Verdict(True, "Two thirds of white matter's T1: its magnetisation is just crossing zero there.")
+        return Verdict(
+            True, "Two thirds of white matter's T1: its magnetisation is just crossing zero there."
+        )
     if math.isclose(float(answer), 0.85, abs_tol=1e-6):
         return _not_yet("After one T1 white matter has already crossed zero: 1 − 2/e is positive.")
     side = "still upside down" if float(answer) < expected else "already recovering"
     return _not_yet(f"At {float(answer):.3g} s white matter is {side}.")
+
+
+@_verdict
+def product_of_two(answer: Callable) -> Verdict:
+    """Chapter 09: ``answer(mean1, var1, mean2, var2)`` is (mean, variance) of the product of two Gaussians."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.product_of_two(my_product).")
+    m1, v1, m2, v2 = 1.0, 0.5, 4.0, 2.0
+    found = answer(m1, v1, m2, v2)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by mean and variance.")
+    mean, var = (float(x) for x in found)
+    # on a fine grid, from the densities themselves
+    x = torch.linspace(-20, 20, 400_001, dtype=torch.float64)
+    density = torch.exp(-((x - m1) ** 2) / (2 * v1) - (x - m2) ** 2 / (2 * v2))
+    density = density / density.sum()
+    true_mean = float((x * density).sum())
+    true_var = float(((x - true_mean) ** 2 * density).sum())
+    if math.isclose(var, 1 / v1 + 1 / v2, rel_tol=1e-4):
+        return _not_yet("That is the precision, σ⁻². The variance is its inverse.")
+    if not math.isclose(var, true_var, rel_tol=1e-3):
+        return _not_yet(f"For variances {v1} and {v2} the product has another variance than {var:.3g}.")
+    if math.isclose(mean, (m1 + m2) / 2, rel_tol=1e-4):
+        return _not_yet("A plain average: but the surer expert counts for more.")
+    if not math.isclose(mean, true_mean, rel_tol=1e-3):
+        return _not_yet(f"The variance is right. The mean is not {mean:.3g}: weigh each mean by σ²/σᵢ².")
+    return Verdict(True, "Precisions add; means are weighed by them.")
+
+
+@_verdict
+def equal_parts(answer: int) -> Verdict:
+    """Chapter 12: the first step at which there is at least as much noise as signal in x_t."""
+    root = torch.linspace(0.0015**0.5, 0.0205**0.5, 1000, dtype=torch.float64)
+    signal_left = (1 - root**2).cumprod(0)  # ᾱ_t of the paper's schedule
+    first = int((signal_left <= 0.5).nonzero()[0])
+    if int(answer) == first:
+        return Verdict(True, "There ᾱ_t passes one half: signal and noise have equal variance.")
+    if int(answer) == int((signal_left <= 0.25).nonzero()[0]):
+        return _not_yet("√ᾱ_t is one half there. Compare the variances, ᾱ_t and 1 − ᾱ_t.")
+    if int(answer) == 500:
+        return _not_yet("Half of the steps is not half of the signal: ᾱ_t is no straight line.")
+    if not 0 <= int(answer) < 1000:
+        return _not_yet("t runs from 0 to 999.")
+    return _not_yet(f"At t = {int(answer)} the share of signal is {signal_left[int(answer)]:.3f}.")

@@ -76,4 +76,6 @@ def right_side(latex: str):
     for symbol, letter in SYMBOLS.items():
         text = text.replace(symbol, f" {letter} ")
     text = text.replace(r"\left", "").replace(r"\right", "").replace(r"\,", " ")
+    # what stands side by side is multiplied; said aloud, or p (…) would be a function called p
+    text = re.sub(r"([p)])\s+(?=[(e])", r"\1 \\cdot ", text)
     return parse_latex(text.strip(), backend="lark")

@@ -1,0 +1,66 @@
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from physldm.data import make_subject
+from physldm.data.bids import read_maps, read_scan, read_volume, start_dataset, write_subject
+from physldm.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    root = tmp_path_factory.mktemp("bids") / "phantom"
+    subject = make_subject(0, 0, spacing=2, heights=(84, 88, 92))
+    start_dataset(root, "test")
+    start_dataset(root / "derivatives" / "truth", "test", derivative=True)
+    write_subject(root, "sub-001", subject)
+    return root, subject
+
+
+def test_scans_read_back_with_nibabel(dataset):
+    root, subject = dataset
+    image = nib.load(root / "sub-001" / "anat" / "sub-001_FLAIR.nii.gz")
+    assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
+    assert image.shape == (80, 112, 3) and np.allclose(image.header.get_zooms(), (2, 2, 4))
+    # anterior is the top row of a slice and the last row of a RAS volume
+    expected = subject.scans[1, 2].numpy()[::-1].T
+    np.testing.assert_allclose(image.get_fdata()[:, :, 1], expected, rtol=1e-6)
+    sidecar = json.loads((root / "sub-001" / "anat" / "sub-001_FLAIR.json").read_text())
+    assert sidecar["InversionTime"] == subject.acquisitions[2].ti and sidecar["RepetitionTime"] == 9.0
+
+
+def test_our_reader_gives_back_scan_protocol_and_truth(dataset):
+    root, subject = dataset
+    for n, suffix in enumerate(("T1w", "T2w", "FLAIR")):
+        stack, _, acquisition = read_scan(root / "sub-001" / "anat" / f"sub-001_{suffix}.nii.gz")
+        torch.testing.assert_close(stack, subject.scans[:, n])
+        assert acquisition == subject.acquisitions[n]
+    maps, affine = read_maps(root / "derivatives" / "truth")["sub-001"]
+    torch.testing.assert_close(maps, subject.maps)
+    np.testing.assert_allclose(affine, subject.affine)
+
+
+def test_a_volume_stored_in_another_orientation_reads_as_ras(dataset, tmp_path):
+    root, subject = dataset
+    image = nib.load(root / "sub-001" / "anat" / "sub-001_T1w.nii.gz")
+    turned = image.as_reoriented(nib.orientations.axcodes2ornt(("P", "S", "L")))
+    nib.save(turned, tmp_path / "turned.nii.gz")
+    torch.testing.assert_close(read_volume(tmp_path / "turned.nii.gz")[0], subject.scans[:, 0])
+
+
+def test_damaged_files_are_named(dataset, tmp_path):
+    root, _ = dataset
+    whole = (root / "sub-001" / "anat" / "sub-001_T1w.nii.gz").read_bytes()
+    for name, content in (("short.nii.gz", whole[: len(whole) // 2]), ("text.nii.gz", b"hello")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            read_volume(tmp_path / name)
+    with pytest.raises(InputError, match=r"missing\.nii\.gz: missing"):
+        read_volume(tmp_path / "missing.nii.gz")
+    flat = nib.Nifti1Image(np.full((4, 4, 2), np.nan, np.float32), np.eye(4))
+    nib.save(flat, tmp_path / "nan.nii.gz")
+    with pytest.raises(InputError, match="NaN"):
+        read_volume(tmp_path / "nan.nii.gz")

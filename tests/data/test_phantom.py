@@ -1,0 +1,124 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from physldm.config import load_preset
+from physldm.data import example_maps, make_subject
+from physldm.data.phantom import GAIN, _integrate, _velocity, to_slices, to_volume
+from physldm.data.slices import phantom_store
+from physldm.physics import TISSUES
+
+HEIGHTS = (84, 92)
+
+
+@pytest.fixture(scope="module")
+def subject():
+    return make_subject(3, 1, spacing=2, heights=HEIGHTS)
+
+
+def test_same_seed_same_subject_and_other_numbers_other_subjects(subject):
+    again = make_subject(3, 1, spacing=2, heights=HEIGHTS)
+    for name in ("maps", "fractions", "clean", "scans"):
+        assert torch.equal(getattr(subject, name), getattr(again, name))
+    for seed, index in ((3, 2), (4, 1)):
+        assert not torch.equal(subject.maps, make_subject(seed, index, spacing=2, heights=HEIGHTS).maps)
+
+
+def test_shapes_and_ranges(subject):
+    assert subject.maps.shape == (2, 3, 112, 80) and subject.scans.shape == (2, 3, 112, 80)
+    total = subject.fractions.sum(1)
+    assert (subject.fractions >= 0).all() and total.max() <= 1 + 1e-5
+    assert (subject.scans >= 0).all() and (subject.maps[:, 1:] > 0).all()
+    assert subject.maps[:, 0][total == 0].abs().max() == 0
+
+
+def test_tissues_are_those_of_the_table():
+    """Over subjects the median of pure voxels is the table's value, within the spread that subjects have."""
+    found = {name: [] for name in ("wm", "gm")}
+    for i in range(6):
+        s = make_subject(0, i, spacing=2, heights=(92,))
+        for c, name in enumerate(found):
+            pure = s.fractions[:, c] > 0.95
+            found[name].append([s.maps[:, p][pure].median().log().item() for p in range(3)])
+    for name, values in found.items():
+        t = TISSUES[name]
+        table = [math.log(v) for v in (t.pd, t.t1, t.t2)]
+        # standard errors of a mean of six, times three
+        assert np.allclose(np.mean(values, 0), table, atol=3 * 0.09 / 6**0.5)
+        assert 0.02 < np.std(values, 0)[1] < 0.2
+
+
+def test_scans_are_the_equations_times_gain_and_a_gentle_bias(subject):
+    """In float64, with the equations written out again."""
+    pd, t1, t2 = subject.maps.double().unbind(1)
+    a1, a2, a3 = subject.acquisitions
+    expected = torch.stack([
+        pd * (1 - 2 * torch.exp(-a1.ti / t1) / (1 + torch.exp(-a1.tr / t1))),
+        pd * (1 - torch.exp(-a2.tr / t1)) * torch.exp(-a2.te / t2),
+        pd * (1 - 2 * torch.exp(-a3.ti / t1) + torch.exp(-a3.tr / t1)) * torch.exp(-a3.te / t2),
+    ], 1)  # fmt: skip
+    inside = expected.abs() > 0.02
+    bias = (subject.clean.double() / (subject.gain * expected))[inside]
+    assert 0.8 < bias.min() and bias.max() < 1.25 and bias.std() > 0.005
+    assert 0.4 * GAIN < subject.gain < 2.5 * GAIN
+
+
+def test_noise_is_rician_with_the_share_asked_for():
+    quiet = make_subject(0, 0, spacing=2, heights=(20,), noise=0.0)
+    assert torch.equal(quiet.scans, quiet.clean.abs())
+    s = make_subject(0, 0, spacing=2, heights=HEIGHTS, noise=0.02)
+    background = s.scans[:, 1][s.clean[:, 1] == 0]
+    # mean of a Rayleigh distribution is σ √(π/2)
+    sigma = 0.02 * s.clean[:, 1].abs().max()
+    assert background.mean().item() == pytest.approx(sigma.item() * math.sqrt(math.pi / 2), rel=0.03)
+
+
+def test_deformations_can_be_inverted():
+    """The Jacobian determinant of every map is positive: nothing folds over."""
+    for i in range(3):
+        u = _integrate(_velocity("icbm152", torch.Generator().manual_seed(i)))
+        gradient = torch.stack([torch.stack(torch.gradient(u[c], spacing=4.0)) for c in range(3)])
+        jacobian = gradient.permute(2, 3, 4, 0, 1) + torch.eye(3)
+        assert torch.linalg.det(jacobian).min() > 0.05
+        assert u.abs().max() > 1.0
+
+
+def test_mixed_signals_differ_from_the_signal_of_mixed_properties():
+    one = make_subject(0, 0, spacing=2, heights=(92,), noise=0.0)
+    other = make_subject(0, 0, spacing=2, heights=(92,), noise=0.0, partial_volume="signals")
+    pure = (one.fractions.amax(1) > 0.999)[:, None].expand_as(one.clean)
+    mixed = (one.fractions.amax(1) < 0.7)[:, None].expand_as(one.clean) & (one.clean > 50)
+    torch.testing.assert_close(one.clean[pure], other.clean[pure], rtol=2e-2, atol=2.0)
+    assert ((one.clean - other.clean).abs() / one.clean)[mixed].median() > 0.02
+
+
+def test_slices_and_volumes_are_inverse_and_anterior_is_up():
+    volume = torch.arange(24.0).view(2, 3, 4)
+    assert torch.equal(to_volume(to_slices(volume)), volume)
+    assert to_slices(volume)[0, 0, 0] == volume[0, -1, 0]
+
+
+def test_example_slice_holds_the_table():
+    maps, fractions = example_maps()
+    white = fractions[0] > 0.95
+    expected = torch.tensor([TISSUES["wm"].pd, TISSUES["wm"].t1, TISSUES["wm"].t2])
+    assert white.sum() > 500
+    torch.testing.assert_close(maps[:, white].median(1).values, expected, rtol=0.02, atol=0.0)
+
+
+def test_splits_are_by_subject_and_the_store_gives_back_what_was_made(tmp_path):
+    config = load_preset("smoke").data
+    store = phantom_store(config, 5, tmp_path / "slices")
+    train, heldout = store.slices("train"), store.slices("heldout")
+    assert not set(store.subject_of[train]) & set(store.subject_of[heldout])
+    assert len(store.subjects("train")) == config.train_subjects
+    direct = make_subject(5, 1, spacing=2, heights=tuple(range(*config.heights)))
+    torch.testing.assert_close(store.array("scans", store.of_subject(1)), direct.scans)
+    assert store.acquisitions[1] == direct.acquisitions or list(store.acquisitions[1]) == list(
+        direct.acquisitions
+    )
+    # another seed is not taken for this one
+    other = phantom_store(config, 6, tmp_path / "slices")
+    assert other.fingerprint != store.fingerprint

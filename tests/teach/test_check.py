@@ -1,0 +1,115 @@
+"""Every solution passes; every stub and every plausible wrong answer does not; no check ever raises."""
+
+import inspect
+import math
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+from physldm.data import example_maps
+from physldm.physics import Acquisition
+from physldm.teach import Verdict, check, notice
+
+SOLUTIONS = Path(__file__).parents[2] / "book" / "solutions"
+# What a check asks for: the function itself, or what it returns.
+TAKES_FUNCTION = {"spin_echo_by_hand", "null_time", "product_of_two"}
+WRONG = {
+    "spin_echo_by_hand": [
+        lambda pd, t1, t2, te, tr: pd * (1 - torch.exp(-te / t1)) * torch.exp(-tr / t2),
+        lambda pd, t1, t2, te, tr: pd * (1 - torch.exp(-tr / t2)) * torch.exp(-te / t1),
+        lambda pd, t1, t2, te, tr: (1 - torch.exp(-tr / t1)) * torch.exp(-te / t2),
+        lambda pd, t1, t2, te, tr: pd * torch.exp(-tr / t1) * torch.exp(-te / t2),
+        lambda pd, t1, t2, te, tr: pd * (1 - torch.exp(-tr / t1)),
+        lambda pd: pd,
+    ],
+    "proton_density_scan": [
+        Acquisition("spin_echo", te=0.1, tr=6.0),
+        Acquisition("spin_echo", te=0.01, tr=3.0),
+        Acquisition("spin_echo", te=0.03, tr=20.0),
+        Acquisition("mprage", tr=2.4, ti=1.0),
+        (0.005, 15),
+    ],
+    "null_time": [
+        lambda t1, tr: t1 * math.log(2),
+        lambda t1, tr: t1,
+        lambda t1, tr: t1 * math.log((1 + math.exp(-tr / t1)) / 2),
+        lambda t1, tr: 2.5,
+    ],
+    "mystery": [
+        {"a": "flair", "b": "spin_echo", "c": "mprage"},
+        {"a": "mprage", "b": "flair", "c": "spin_echo"},
+        {"a": "FLAIR", "b": "mprage", "c": "spin_echo"},
+        "flair",
+    ],
+    "synthetic_scan": [0.85, 0.4, 0.7, "half"],
+    "product_of_two": [
+        lambda m1, v1, m2, v2: ((m1 + m2) / 2, 1 / (1 / v1 + 1 / v2)),
+        lambda m1, v1, m2, v2: (0.0, 1 / v1 + 1 / v2),
+        lambda m1, v1, m2, v2: ((m1 * v1 + m2 * v2) / (v1 + v2), v1 * v2 / (v1 + v2)),
+        lambda m1, v1, m2, v2: m1,
+    ],
+    "equal_parts": [500, 999, 0, -1, "x"],
+}
+CHECKS = {
+    name
+    for name, thing in vars(check).items()
+    if inspect.isfunction(thing) and thing.__module__ == check.__name__ and hasattr(thing, "__wrapped__")
+}
+
+
+def solutions():
+    return {
+        name: thing
+        for file in sorted(SOLUTIONS.glob("[0-9][0-9].py"))
+        for name, thing in runpy.run_path(str(file)).items()
+        if inspect.isfunction(thing) and thing.__module__ == "<run_path>"
+    }
+
+
+def test_every_check_has_a_solution_and_wrong_answers():
+    assert set(solutions()) == CHECKS == set(WRONG)
+
+
+@pytest.mark.parametrize("name", sorted(CHECKS))
+def test_solution_passes_and_nothing_else(name):
+    ask, solution = getattr(check, name), solutions()[name]
+    assert ask(solution if name in TAKES_FUNCTION else solution())
+    stub = (lambda *args: ...) if name in TAKES_FUNCTION else ...
+    for wrong in [None, ..., stub, *WRONG[name], object(), "text"]:
+        verdict = ask(wrong)
+        assert isinstance(verdict, Verdict) and not verdict and verdict.hint and "Not yet" in repr(verdict)
+
+
+def test_known_slips_get_their_own_hint():
+    hints = {check.spin_echo_by_hand(wrong).hint for wrong in WRONG["spin_echo_by_hand"]}
+    assert len(hints) == len(WRONG["spin_echo_by_hand"])
+
+
+def test_mystery_pictures_are_what_their_clues_say():
+    maps, fractions = example_maps(2)
+    white, grey, fluid = (fractions[i] > 0.95 for i in range(3))
+    brightness = {
+        name: [picture[place].median() for place in (white, grey, fluid)]
+        for name, picture in zip("abc", check.mystery_scans(maps), strict=True)
+    }
+    w, g, c = brightness["a"]
+    assert g > w > c
+    w, g, c = brightness["b"]
+    assert w > g > c
+    w, g, c = brightness["c"]
+    assert c > g > w
+
+
+def test_notice(capsys, monkeypatch):
+    notice("Two is more than one.", 2 > 1)
+    assert "✓ Two" in capsys.readouterr().out
+    monkeypatch.setenv("PHYSLDM_PRESET", "laptop")
+    with pytest.raises(AssertionError, match="no longer true"):
+        notice("One is more than two.", 1 > 2, trained=True)
+    monkeypatch.setenv("PHYSLDM_PRESET", "smoke")
+    notice("One is more than two.", 1 > 2, trained=True)
+    assert "✗" in capsys.readouterr().out
+    with pytest.raises(AssertionError):
+        notice("One is more than two.", 1 > 2)

@@ -1,0 +1,179 @@
+"""The command line as a user meets it: what it writes, and one clear line and exit code 2 for bad input."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from physldm import cli
+
+
+def physldm(*arguments, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["physldm", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code or 0
+
+
+@pytest.fixture
+def run_cli(monkeypatch, capsys):
+    def call(*arguments):
+        code = physldm(*arguments, monkeypatch=monkeypatch)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    out = tmp_path_factory.mktemp("data") / "bids"
+    command = [
+        sys.executable,
+        "-m",
+        "physldm.cli",
+        "phantom",
+        "--out",
+        out,
+        "--subjects",
+        "1",
+        "--spacing",
+        "2",
+    ]
+    subprocess.run(command, check=True)
+    return out
+
+
+TRUTH = "derivatives/truth/sub-001/anat"
+
+
+def test_phantom_writes_bids(phantom):
+    assert json.loads((phantom / "dataset_description.json").read_text())["BIDSVersion"]
+    for suffix in ("T1w", "T2w", "FLAIR"):
+        file = phantom / "sub-001" / "anat" / f"sub-001_{suffix}.nii.gz"
+        assert nib.load(file).shape == (80, 112, 80) and file.with_suffix("").with_suffix(".json").exists()
+    assert {p.name for p in (phantom / TRUTH).glob("*.nii.gz")} == {
+        f"sub-001_{m}.nii.gz" for m in ("PDmap", "T1map", "T2map")
+    }
+
+
+def test_same_seed_writes_the_same_volumes(phantom, tmp_path, run_cli):
+    assert run_cli("phantom", "--out", tmp_path / "b", "--subjects", 1, "--spacing", 2)[0] == 0
+    for file in phantom.rglob("*.nii.gz"):
+        again = nib.load(tmp_path / "b" / file.relative_to(phantom))
+        np.testing.assert_array_equal(nib.load(file).get_fdata(), again.get_fdata())
+
+
+def test_scan_obeys_the_equation(phantom, tmp_path, run_cli):
+    code, _, _ = run_cli("scan", phantom / TRUTH, "--sequence", "flair", "--te", 0.02, "--tr", 6, "--ti", 0.5,
+                         "--out", tmp_path / "scan")  # fmt: skip
+    assert code == 0
+    (file,) = (tmp_path / "scan").rglob("*_FLAIR.nii.gz")
+    pd, t1, t2 = (
+        nib.load(phantom / TRUTH / f"sub-001_{m}.nii.gz").get_fdata() for m in ("PDmap", "T1map", "T2map")
+    )
+    expected = pd * (1 - 2 * np.exp(-0.5 / t1) + np.exp(-6 / t1)) * np.exp(-0.02 / t2)
+    found = nib.load(file).get_fdata()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found.min() < -0.05  # signed
+    assert json.loads(file.with_suffix("").with_suffix(".json").read_text())["InversionTime"] == 0.5
+
+
+def test_sample_writes_maps_that_scan_can_read(smoke_run, tmp_path, run_cli):
+    assert run_cli("sample", "--run", smoke_run, "--out", tmp_path / "new", "-n", 2, "--seed", 3)[0] == 0
+    assert len(list((tmp_path / "new").rglob("*_T1map.nii.gz"))) == 2
+    code, _, err = run_cli("scan", tmp_path / "new", "--sequence", "mprage", "--tr", 2.4, "--ti", 1.0,
+                           "--out", tmp_path / "scans")  # fmt: skip
+    assert code == 0, err
+    assert len(list((tmp_path / "scans").rglob("*_T1w.nii.gz"))) == 2
+
+
+def test_evaluate_writes_the_contracted_keys(smoke_run, tmp_path, run_cli):
+    assert run_cli("evaluate", "--run", smoke_run, "--json", tmp_path / "scores.json")[0] == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores == json.loads((smoke_run / "metrics.json").read_text())
+    for protocol in ("paper", "fixed"):
+        for metric in ("mse", "mae", "psnr", "ms_ssim"):
+            mean = np.mean([scores[f"{protocol}.{metric}.{c}"] for c in ("T1w", "T2w", "FLAIR")])
+            assert scores[f"{protocol}.{metric}"] == pytest.approx(mean)
+    for who in ("truth", "class_median"):
+        for p in ("pd", "t1", "t2"):
+            assert scores[f"{who}.{p}_mdape"] > 0
+            assert all(scores[f"{who}.{p}_mdape.{t}"] > 0 for t in ("wm", "gm", "csf"))
+
+
+def test_training_again_does_nothing_and_other_settings_are_refused(smoke_run, run_cli):
+    again = ("train", "--run", smoke_run, "--preset", "smoke", "--set", "precision=32-true")
+    before = (smoke_run / "vae.safetensors").stat().st_mtime_ns
+    assert run_cli(*again)[0] == 0
+    assert (smoke_run / "vae.safetensors").stat().st_mtime_ns == before
+    code, _, err = run_cli(*again, "--set", "vae_stage.lr=0.1")
+    assert code == 2 and "other settings" in err
+
+
+def one_line(code, err, *words):
+    assert code == 2, err
+    assert err.startswith("physldm: ") and err.count("\n") == 1, err
+    for word in words:
+        assert word in err
+
+
+def test_bad_values_give_one_line(phantom, smoke_run, tmp_path, run_cli):
+    scan = ("scan", phantom / TRUTH, "--out", tmp_path / "o")
+    cases = [
+        (("train", "--run", tmp_path / "r", "--preset", "huge"), ("--preset", "'huge'", "laptop")),
+        (("train", "--run", tmp_path / "r", "--preset", "smoke", "--set", "vae.depth=3"), ("vae.depth", "no such key")),
+        (("train", "--run", tmp_path / "r", "--stage", "gan"), ("--stage", "'gan'")),
+        (("train", "--run", tmp_path / "r", "--preset", "smoke", "--data", tmp_path / "none"), ("index.json", "missing")),
+        ((*scan, "--sequence", "flair", "--te", 0.1, "--tr", 2, "--ti", 3), ("ti", "found 3", "less than tr")),
+        ((*scan, "--sequence", "flair", "--te", 0.1, "--tr", 2), ("ti", "missing")),
+        ((*scan, "--sequence", "spin_echo", "--te", 90, "--tr", 3000), ("milliseconds",)),
+        ((*scan, "--sequence", "epi", "--te", 0.1, "--tr", 2), ("sequence", "'epi'")),
+        (("scan", tmp_path / "empty", "--sequence", "spin_echo", "--te", 0.1, "--tr", 2, "--out", tmp_path / "o"), ("empty",)),
+        (("phantom", "--out", tmp_path / "p", "--anatomy", "colin"), ("anatomy", "'colin'")),
+        (("phantom", "--out", phantom), ("--out", "files in it")),
+        (("evaluate", "--run", tmp_path / "no"), ("config.toml", "missing")),
+        (("sample", "--run", smoke_run, "--out", phantom), ("--out", "files in it")),
+    ]  # fmt: skip
+    for arguments, words in cases:
+        code, _, err = run_cli(*arguments)
+        one_line(code, err, *words)
+        assert (
+            not (tmp_path / "r").exists() and not (tmp_path / "o").exists() and not (tmp_path / "p").exists()
+        )
+
+
+def test_wrong_usage_is_exit_code_2(run_cli):
+    for arguments in (("train", "--runn", "x"), ("phantom", "--out", "x", "--subjects", "0"), ("fly",)):
+        code, _, err = run_cli(*arguments)
+        one_line(code, err)
+
+
+def test_truncated_nifti_is_named(phantom, tmp_path, run_cli):
+    shutil.copytree(phantom / TRUTH, tmp_path / "maps")
+    file = tmp_path / "maps" / "sub-001_T1map.nii.gz"
+    file.write_bytes(file.read_bytes()[:2000])
+    code, _, err = run_cli("scan", tmp_path / "maps", "--sequence", "spin_echo", "--te", 0.1, "--tr", 2,
+                           "--out", tmp_path / "o")  # fmt: skip
+    one_line(code, err, "sub-001_T1map.nii.gz", "cut short")
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_run_of_another_architecture_or_format_is_refused(smoke_run, tmp_path, run_cli):
+    run = tmp_path / "run"
+    shutil.copytree(smoke_run, run)
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("latent_channels = 4", "latent_channels = 5"))
+    one_line(
+        *run_cli("evaluate", "--run", run)[::2], "vae.safetensors", "architecture", '"latent_channels": 5'
+    )
+    (run / "config.toml").write_text(config)
+    whole = (run / "vae.safetensors").read_bytes()
+    (run / "vae.safetensors").write_bytes(whole[:-100])
+    one_line(*run_cli("evaluate", "--run", run)[::2], "vae.safetensors", "damaged")
+    (run / "vae.safetensors").unlink()
+    one_line(*run_cli("evaluate", "--run", run)[::2], "vae.safetensors", "missing")

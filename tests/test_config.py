@@ -1,0 +1,34 @@
+import pytest
+
+from physldm.config import Config, load_preset, presets, read_config, to_toml
+from physldm.errors import InputError
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_load_and_survive_being_written(name, tmp_path):
+    config = load_preset(name)
+    (tmp_path / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    assert read_config(tmp_path / "config.toml") == config
+
+
+def test_changes_reach_the_config():
+    c = load_preset("smoke", ["vae_stage.lr=0.5", "seed=7", "diffusion.prediction=epsilon"])
+    assert (c.vae_stage.lr, c.seed, c.diffusion.prediction) == (0.5, 7, "epsilon")
+    assert isinstance(c, Config)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("vae_stage.learning_rate=1", "vae_stage.learning_rate: no such key"),
+        ("nowhere.lr=1", "expected section.key=value"),
+        ("vae_stage.lr", "expected section.key=value"),
+        ("vae_stage.lr=fast", "vae_stage.lr: found 'fast'"),
+        ("vae_stage.batch=0", "vae_stage.batch: found 0"),
+        ("diffusion.prediction=x", "diffusion.prediction: found 'x'"),
+    ],
+)
+def test_wrong_changes_are_named(change, words):
+    with pytest.raises(InputError) as error:
+        load_preset("smoke", [change])
+    assert words in str(error.value) and "\n" not in str(error.value)
