@@ -131,7 +131,7 @@ def doctor() -> None:
     import torch
 
     from physldm.config import load_preset
-    from physldm.training import PACKAGES, measure_precisions, version
+    from physldm.training import PACKAGES, measure_denoiser, measure_precisions, version
 
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
@@ -142,11 +142,12 @@ def doctor() -> None:
         print(f"{precision}: {1000 * value:.0f} ms for a small training step")
     best = min(seconds, key=seconds.get)
     config = load_preset("laptop")
-    steps = config.vae_stage.steps
-    # the timed step has 2 slices of 2 contrasts, a training step 4 of 3
-    minutes = steps * seconds[best] * 3 / 60
+    # the timed step has 2 slices of 2 contrasts, a training step of the laptop preset 4 of 3
+    vae = 3 * seconds[best] * config.vae_stage.steps / 60
+    ldm = measure_denoiser(device, best, config) * config.ldm_stage.steps / 60
     print(
-        f"training will use {best}; {steps} VAE steps of the laptop preset take about {minutes:.0f} min here"
+        f"training will use {best}; the laptop preset takes about {vae + ldm:.0f} min here: "
+        f"{config.vae_stage.steps} VAE steps in {vae:.0f} min, {config.ldm_stage.steps} LDM steps in {ldm:.0f} min"
     )
 
 

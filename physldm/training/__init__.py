@@ -15,9 +15,11 @@ from physldm.data.slices import SliceStore, phantom_store
 from physldm.errors import InputError
 from physldm.runs import architecture
 
-from .engine import measure_precisions
+from .engine import measure_denoiser, measure_precisions
 from .ldm_stage import train_ldm
 from .vae_stage import train_vae
+
+__all__ = ["PACKAGES", "measure_denoiser", "measure_precisions", "train", "version"]
 
 PACKAGES = ("torch", "lightning-fabric", "numpy", "nibabel", "nilearn")
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from physldm.config import Config, StageConfig
+from physldm.config import Config, StageConfig, load_preset
 from physldm.models import PhysicsVAE
 from physldm.physics import Acquisition, AcquisitionBatch
-from physldm.runs import FORMAT, load_tensors, save_tensors
+from physldm.runs import FORMAT, latent_shape, load_tensors, make_denoiser, save_tensors
 
 LOG_EVERY = 20
 STAGE_NUMBER = {"vae": 1, "ldm": 2}
@@ -27,8 +27,6 @@ STAGE_NUMBER = {"vae": 1, "ldm": 2}
 
 def measure_precisions(device: torch.device, repeats: int = 4) -> dict[str, float]:
     """Seconds for one forward and backward pass of a small VAE in float32 and in bfloat16 autocast."""
-    from physldm.config import load_preset
-
     torch.manual_seed(0)
     model = PhysicsVAE(load_preset("laptop").vae).to(device, memory_format=torch.channels_last)
     images = torch.rand(2, 2, 112, 80, device=device) * 300
@@ -47,6 +45,24 @@ def measure_precisions(device: torch.device, repeats: int = 4) -> dict[str, floa
             times.append(time.perf_counter() - start)
         seconds[precision] = min(times[1:])
     return seconds
+
+
+def measure_denoiser(device: torch.device, precision: str, config: Config) -> float:
+    """Seconds for one training step of ``config``'s denoiser, the faster of two."""
+    vae = PhysicsVAE(config.vae)
+    model = make_denoiser(config).to(device, memory_format=torch.channels_last)
+    x = torch.randn(config.ldm_stage.batch, *latent_shape(config, vae), device=device)
+    t = torch.zeros(len(x), dtype=torch.long, device=device)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
+            value = model(x, t).square().mean()
+        value.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
 
 
 def keyed_draw(*key: int) -> torch.Generator:
