@@ -17,19 +17,27 @@ import sys
 from pathlib import Path
 
 import yaml
-
 from physldm.runs import open_run
 
 ROOT = Path(__file__).parents[1]
 # A solution in a page: four or more colons, so that it may hold three-colon blocks.
-SOLUTION = re.compile(r"^(:{4,})\{dropdown\} Solution.*?^\1$\n?", re.MULTILINE | re.DOTALL)
+SOLUTION = re.compile(
+    r"^(:{4,})\{dropdown\} Solution.*?^\1$\n?", re.MULTILINE | re.DOTALL
+)
 
 
 def outputs_key() -> str:
     """A hash of all that a chapter's outputs depend on beside its cells: package, lock, run."""
     run = open_run().folder
-    package = sorted(p for p in (ROOT / "physldm").rglob("*") if p.suffix in {".py", ".toml", ".js"})
-    trained = [run / name for name in ("config.toml", "vae.safetensors", "ldm.safetensors")]
+    package = sorted(
+        p
+        for p in (ROOT / "physldm").rglob("*")
+        if p.suffix in {".py", ".toml", ".js"}
+    )
+    trained = [
+        run / name
+        for name in ("config.toml", "vae.safetensors", "ldm.safetensors")
+    ]
     digest = hashlib.sha256()
     for file in [*package, ROOT / "requirements.txt", *trained]:
         digest.update(file.name.encode())
@@ -40,7 +48,11 @@ def outputs_key() -> str:
 def without_solutions(source: Path, target: Path) -> Path:
     """A copy of the book's sources in which no solution is left, for a course."""
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source / "book", target / "book", ignore=shutil.ignore_patterns("solutions", "_build"))
+    shutil.copytree(
+        source / "book",
+        target / "book",
+        ignore=shutil.ignore_patterns("solutions", "_build"),
+    )
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(source / name, target / name)
     for page in (target / "book").glob("*.ipynb"):
@@ -48,11 +60,15 @@ def without_solutions(source: Path, target: Path) -> Path:
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = SOLUTION.sub("", "".join(cell["source"]))
-        page.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
+        page.write_text(
+            json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8"
+        )
     return target
 
 
-def write_settings(source: Path, build: Path, chapter: str | None) -> tuple[Path, Path]:
+def write_settings(
+    source: Path, build: Path, chapter: str | None
+) -> tuple[Path, Path]:
     """The configuration with the place of the cache filled in, and the contents (one chapter's if asked)."""
     cache = build / f"outputs-{outputs_key()}"
     for old in build.glob("outputs-*"):
@@ -66,28 +82,49 @@ def write_settings(source: Path, build: Path, chapter: str | None) -> tuple[Path
     if chapter:
         keep = ("notation", "bibliography", f"{chapter}-")
         for part in toc["parts"]:
-            part["chapters"] = [c for c in part["chapters"] if Path(c["file"]).name.startswith(keep)]
+            part["chapters"] = [
+                c
+                for c in part["chapters"]
+                if Path(c["file"]).name.startswith(keep)
+            ]
         toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
         if not any(
-            Path(c["file"]).name.startswith(f"{chapter}-") for p in toc["parts"] for c in p["chapters"]
+            Path(c["file"]).name.startswith(f"{chapter}-")
+            for p in toc["parts"]
+            for c in p["chapters"]
         ):
-            sys.exit(f"make chapter: CH: found {chapter!r}, expected the number of a chapter, such as 01")
+            sys.exit(
+                f"make chapter: CH: found {chapter!r}, expected the number of a chapter, such as 01"
+            )
     files = build / "settings" / "_config.yml", build / "settings" / "_toc.yml"
     files[0].parent.mkdir(parents=True, exist_ok=True)
     for file, content in zip(files, (config, toc), strict=True):
-        file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        file.write_text(
+            yaml.safe_dump(content, sort_keys=False, allow_unicode=True),
+            encoding="utf-8",
+        )
     return files
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--chapter", help="number of the only chapter to build, such as 01")
+    parser.add_argument(
+        "--chapter", help="number of the only chapter to build, such as 01"
+    )
     chapter = parser.parse_args().chapter
     course = os.environ.get("AUDIENCE") == "course"
-    source = without_solutions(ROOT, ROOT / "_build" / "course") if course else ROOT
+    source = (
+        without_solutions(ROOT, ROOT / "_build" / "course") if course else ROOT
+    )
     build = source / "_build"
     config, toc = write_settings(source, build, chapter)
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", source, "--path-output", source]
+    command = [
+        Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        source,
+        "--path-output",
+        source,
+    ]
     command += ["--config", config, "--toc", toc]
     if not chapter:  # one chapter alone refers to pages that are not there
         command += ["-W", "--keep-going"]

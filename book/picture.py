@@ -18,6 +18,10 @@ SEED, NUMBER = 0, 4  # a typical one: the fifth of the eight in chapter 00
 
 if __name__ == "__main__":
     brain = open_run().sample(8, seed=SEED)[NUMBER]
-    images = [signal(brain, acquisition).abs() for acquisition in CONTRASTS.values()]
+    images = [
+        signal(brain, acquisition).abs() for acquisition in CONTRASTS.values()
+    ]
     figure = show_images(images, list(CONTRASTS), each=True)
-    figure.savefig(Path(__file__).parent / "assets" / "generated-brain.png", dpi=75)
+    figure.savefig(
+        Path(__file__).parent / "assets" / "generated-brain.png", dpi=75
+    )

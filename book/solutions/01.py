@@ -3,7 +3,6 @@
 import math
 
 import torch
-
 from physldm.physics import Acquisition
 
 
