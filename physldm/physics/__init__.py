@@ -1,7 +1,7 @@
 """The MR physics: how a scan was taken, and the signal it gives."""
 
 from .acquisition import Acquisition, AcquisitionBatch, AcquisitionError
-from .signal import SEQUENCES, flair, mprage, signal, spin_echo
+from .signal import SEQUENCES, flair, mprage, signal, spin_echo, tissue_signal
 from .tissue import TISSUES, Tissue
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "mprage",
     "signal",
     "spin_echo",
+    "tissue_signal",
 ]

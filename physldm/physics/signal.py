@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .acquisition import Acquisition, AcquisitionBatch
+from .tissue import TISSUES
 
 
 def _e(time, t: Tensor) -> Tensor:
@@ -109,6 +110,17 @@ def signal(
     if maps.ndim != 4 or maps.shape[0] != subjects:
         raise ValueError(f"maps: found shape {tuple(maps.shape)}, expected [{subjects}, 3, H, W]")
     return torch.stack([_contrast(maps, acquisition, n) for n in range(contrasts)], dim=1)
+
+
+def tissue_signal(name: str, acquisition: Acquisition) -> float:
+    """The signed signal of one tissue of the table (``wm``, ``gm``, ``csf``, ``lesion``), in units of PD.
+
+    Raises:
+        KeyError: there is no such tissue.
+    """
+    tissue = TISSUES[name]
+    maps = torch.tensor([tissue.pd, tissue.t1, tissue.t2])[:, None, None]
+    return signal(maps, acquisition).item()
 
 
 def _contrast(maps: Tensor, batch: AcquisitionBatch, n: int) -> Tensor:

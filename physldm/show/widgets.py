@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from physldm.errors import InputError
-from physldm.physics import TISSUES, Acquisition, signal
+from physldm.physics import Acquisition, signal, tissue_signal
 
 from .figures import TISSUE_COLOURS, TISSUE_NAMES, _finished, _pixels
 
@@ -39,8 +39,7 @@ def scanner_screen(maps: Float[Tensor, "3 H W"], acquisition: Acquisition) -> Fi
     left.set_axis_off()
     left.set_title(str(acquisition), fontsize=9)
     for place, name in enumerate(("wm", "gm", "csf")):
-        t = TISSUES[name]
-        s = signal(maps.new_tensor([t.pd, t.t1, t.t2])[:, None, None], acquisition).item()
+        s = tissue_signal(name, acquisition)
         right.barh(place, s, color=TISSUE_COLOURS[name])
         right.text(max(s, 0.0), place, f" {s:+.3f}", va="center", fontsize=9)
     right.axvline(0, color="0.4", lw=0.8)

@@ -109,3 +109,10 @@ def test_reference_values():
     """Computed by hand for PD 1 and a usual MPRAGE: WM at T1 .85 s, GM at 1.4 s."""
     values = [mprage(column(1.0), column(t1), column(1.0), tr=2.4, ti=1.0).item() for t1 in (0.85, 1.4)]
     assert values == pytest.approx([0.418, 0.170], abs=1e-3)
+
+
+def test_signal_of_a_tissue_by_hand():
+    from physldm.physics import tissue_signal
+
+    expected = 0.70 * (1 - math.exp(-3.2 / 0.85)) * math.exp(-0.1 / 0.070)
+    assert tissue_signal("wm", Acquisition("spin_echo", te=0.1, tr=3.2)) == pytest.approx(expected, rel=1e-5)
