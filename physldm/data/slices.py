@@ -77,10 +77,9 @@ class SliceStore:
 
     def array(self, name: str, slices: Sequence[int]) -> Tensor:
         """``scans``, ``clean``, ``maps`` or ``fractions`` of some slices, float32."""
+        if name not in self._arrays:
+            raise InputError(f"{self.folder}: {name}.npy: missing, expected a store whose truth is known")
         return torch.from_numpy(np.asarray(self._arrays[name][np.asarray(slices)], dtype=np.float32))
-
-    def has_truth(self) -> bool:
-        return "maps" in self._arrays
 
     def batch(self, slices: Sequence[int]) -> Batch:
         """Scans and acquisitions of some slices."""

@@ -41,12 +41,6 @@ def x0_from_epsilon(eps: Tensor, x_t: Tensor, t: Int[Tensor, " B"], schedule: No
     return (x_t - s * eps) / a
 
 
-def epsilon_from_x0(x0: Tensor, x_t: Tensor, t: Int[Tensor, " B"], schedule: NoiseSchedule) -> Tensor:
-    """The noise in ``x_t [B, ...]`` if ``x0`` is its data; divides by √(1−ᾱ_t), which is small early."""
-    a, s = coefficients(schedule, t, x_t)
-    return (x_t - a * x0) / s
-
-
 def x0_from_v(v: Tensor, x_t: Tensor, t: Int[Tensor, " B"], schedule: NoiseSchedule) -> Tensor:
     """The data that ``x_t [B, ...]`` holds if ``v`` is its velocity; divides by nothing."""
     a, s = coefficients(schedule, t, x_t)
