@@ -11,7 +11,7 @@ def spin_echo_by_hand(pd, t1, t2, te, tr):
 
 
 def proton_density_scan():
-    return Acquisition("spin_echo", te=0.005, tr=15.0)
+    return Acquisition("spin_echo", te=0.01, tr=9.0)
 
 
 def null_time(t1, tr):

@@ -164,16 +164,19 @@ def mystery(answer: Mapping[str, str]) -> Verdict:
 
 @_verdict
 def synthetic_scan(answer: numbers.Real) -> Verdict:
-    """Chapter 00: the inversion time (s) at TR 9 s at which white matter (T1 0.85 s) is dark in FLAIR."""
-    expected = -0.85 * math.log((1 + math.exp(-9.0 / 0.85)) / 2)
+    """Chapter 00: the inversion time (s) at TR 3 s at which grey matter (T1 1.45 s) is dark in FLAIR."""
+    t1, tr = 1.45, 3.0
+    expected = -t1 * math.log((1 + math.exp(-tr / t1)) / 2)
     if math.isclose(float(answer), expected, abs_tol=0.02):
         return Verdict(
-            True, "Two thirds of white matter's T1: its magnetisation is just crossing zero there."
+            True, "There grey matter's magnetisation is just crossing zero."
         )
-    if math.isclose(float(answer), 0.85, abs_tol=1e-6):
-        return _not_yet("After one T1 white matter has already crossed zero: 1 − 2/e is positive.")
-    side = "still upside down" if float(answer) < expected else "already recovering"
-    return _not_yet(f"At {float(answer):.3g} s white matter is {side}.")
+    if math.isclose(float(answer), t1 * math.log(2), abs_tol=0.01):
+        return _not_yet(
+            "T1·ln 2 is the answer for a very long TR. In 3 s grey matter does not recover fully."
+        )
+    side = "still upside down" if float(answer) < expected else "already above zero"
+    return _not_yet(f"At {float(answer):.3g} s grey matter is {side}.")
 
 
 @_verdict
@@ -181,7 +184,7 @@ def product_of_two(answer: Callable) -> Verdict:
     """Chapter 09: ``answer(mean1, var1, mean2, var2)`` is (mean, variance) of the product of two Gaussians."""
     if not callable(answer):
         return _not_yet("Pass the function itself: check.product_of_two(my_product).")
-    m1, v1, m2, v2 = 1.0, 0.5, 4.0, 2.0
+    m1, v1, m2, v2 = 1.0, 0.5, 4.0, 3.0
     found = answer(m1, v1, m2, v2)
     if found is None or found is ...:
         return _not_yet("Replace the dots in the function by mean and variance.")
@@ -194,6 +197,8 @@ def product_of_two(answer: Callable) -> Verdict:
     true_var = float(((x - true_mean) ** 2 * density).sum())
     if math.isclose(var, 1 / v1 + 1 / v2, rel_tol=1e-4):
         return _not_yet("That is the precision, σ⁻². The variance is its inverse.")
+    if math.isclose(var, v1 + v2, rel_tol=1e-4):
+        return _not_yet("Variances do not add here; precisions do.")
     if not math.isclose(var, true_var, rel_tol=1e-3):
         return _not_yet(f"For variances {v1} and {v2} the product has another variance than {var:.3g}.")
     if math.isclose(mean, (m1 + m2) / 2, rel_tol=1e-4):
