@@ -168,9 +168,7 @@ def synthetic_scan(answer: numbers.Real) -> Verdict:
     t1, tr = 1.45, 3.0
     expected = -t1 * math.log((1 + math.exp(-tr / t1)) / 2)
     if math.isclose(float(answer), expected, abs_tol=0.02):
-        return Verdict(
-            True, "There grey matter's magnetisation is just crossing zero."
-        )
+        return Verdict(True, "There grey matter's magnetisation is just crossing zero.")
     if math.isclose(float(answer), t1 * math.log(2), abs_tol=0.01):
         return _not_yet(
             "T1·ln 2 is the answer for a very long TR. In 3 s grey matter does not recover fully."
