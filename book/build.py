@@ -1,7 +1,7 @@
 """Executes the chapters and builds the site into ``_build/html``; any failure or warning stops it.
 
 Outputs are kept below ``_build`` under a hash of the package and the run, so a change of either runs the chapters
-again and a second build only reads. ``AUDIENCE=course`` builds without solutions, in ``_build/course/html``.
+again and a second build only reads. ``AUDIENCE=course`` builds without solutions, in ``_build/course/_build/html``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def without_solutions(source: Path, target: Path) -> Path:
     shutil.copytree(
         source / "book",
         target / "book",
-        ignore=shutil.ignore_patterns("solutions", "_build"),
+        ignore=shutil.ignore_patterns(
+            "solutions", "_build", ".ipynb_checkpoints"
+        ),
     )
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(source / name, target / name)

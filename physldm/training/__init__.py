@@ -11,9 +11,12 @@ import torch
 from lightning_fabric import Fabric
 
 from physldm.config import Config, read_config, to_toml
-from physldm.data.slices import SliceStore, phantom_store
+from physldm.data import load_anatomy
+from physldm.data.slices import SliceStore, phantom_fingerprint, phantom_store
+from physldm.diffusion import make_schedule
 from physldm.errors import InputError
-from physldm.runs import architecture
+from physldm.models import PhysicsVAE
+from physldm.runs import architecture, make_denoiser
 
 from .engine import measure_denoiser, measure_precisions
 from .ldm_stage import train_ldm
@@ -49,6 +52,17 @@ def train(folder: Path, config: Config, stage: str = "all", data: Path | None = 
             {"vae": train_vae, "ldm": train_ldm}[name](folder, config, store, fabric)
 
 
+def _try_out(config: Config) -> None:
+    """Builds what the configuration describes without its memory, before anything is written."""
+    try:
+        with torch.device("meta"):
+            PhysicsVAE(config.vae)
+            make_denoiser(config)
+        make_schedule(config.diffusion.schedule, config.diffusion.timesteps)
+    except ValueError as error:
+        raise InputError(f"settings: {error}") from None
+
+
 def _claim(folder: Path, config: Config, data: Path | None) -> Config:
     """Writes what the run is, or checks that the run there is this one; settles the precision."""
     file = folder / "config.toml"
@@ -72,7 +86,9 @@ def _claim(folder: Path, config: Config, data: Path | None) -> Config:
     if data is not None:
         fingerprint = SliceStore(data).fingerprint
     else:
-        fingerprint = None
+        load_anatomy(config.data.anatomy)
+        fingerprint = phantom_fingerprint(config.data, config.seed)
+    _try_out(config)
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "seed": config.seed,

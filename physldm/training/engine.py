@@ -138,6 +138,7 @@ class Training:
     def run(self, total: int, loss: Callable[[nn.Module, int], tuple[Tensor, dict[str, Tensor]]]) -> None:
         """Trains to ``total`` steps, from the last checkpoint where there is one; saves the weights."""
         fabric, module = self.fabric, self.module
+        module.to(fabric.device)  # before Adam and the average: their state lies where the weights lie
         optimizer = torch.optim.Adam(module.parameters(), lr=self.stage.lr)
         average = {k: v.detach().clone() for k, v in module.state_dict().items()} if self.stage.ema else {}
         first = self._resume(module, optimizer, average)

@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,8 @@ def test_run_directory_is_whole(smoke_run):
     assert names <= {p.name for p in smoke_run.iterdir()}
     assert not list(smoke_run.glob("*checkpoint*")) and not list(smoke_run.glob("*.part"))
     assert read_config(smoke_run / "config.toml").preset == "smoke"
+    facts = json.loads((smoke_run / "run.json").read_text())
+    assert facts["data_fingerprint"] == Run(smoke_run).store.fingerprint and facts["versions"]["torch"]
     assert list((smoke_run / "events").rglob("events.out.*"))
 
 
