@@ -23,7 +23,7 @@ def protocol_features(
     there is an inversion, and the logarithm of the intensity that the image was divided by."""
     inverted = acquisitions.ti > 0
     log_ti = torch.where(inverted, acquisitions.ti, 1.0).log()
-    times = [acquisitions.te.log() + 3, acquisitions.tr.log() - 1, log_ti, inverted.float()]
+    times = [acquisitions.te.clamp_min(1e-3).log() + 3, acquisitions.tr.log() - 1, log_ti, inverted.float()]
     return torch.stack([*times, log_scale - 5.5], -1)  # offsets only centre the usual values
 
 

@@ -1,15 +1,18 @@
 """The MR physics: how a scan was taken, and the signal it gives."""
 
 from .acquisition import Acquisition, AcquisitionBatch, AcquisitionError
-from .signal import SEQUENCES, flair, mprage, signal, spin_echo, tissue_signal
+from .sequences import FIELDS, SEQUENCES, SequenceModel, flair, mprage, spin_echo
+from .signal import signal, tissue_signal
 from .tissue import TISSUES, Tissue
 
 __all__ = [
+    "FIELDS",
     "SEQUENCES",
     "TISSUES",
     "Acquisition",
     "AcquisitionBatch",
     "AcquisitionError",
+    "SequenceModel",
     "Tissue",
     "flair",
     "mprage",

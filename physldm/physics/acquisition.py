@@ -1,10 +1,10 @@
-"""How a scan was taken: sequence, TE, TR, TI. All times in seconds."""
+"""How a scan was taken: the sequence and its settings. All times in seconds, angles in degrees."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -12,30 +12,44 @@ from torch import Tensor
 
 from physldm.errors import InputError
 
-# Which times each sequence has beside TR; the signal equations themselves are in signal.py.
-TIMES: dict[str, tuple[str, ...]] = {
-    "mprage": ("te", "ti"),
-    "spin_echo": ("te",),
-    "flair": ("te", "ti"),
-}
+from .sequences import FIELDS, SEQUENCES
+
 SEQUENCE_OF_SUFFIX = {"T1w": "mprage", "T2w": "spin_echo", "FLAIR": "flair"}
-# Above these a time can only have been written in milliseconds.
-LONGEST_TE, LONGEST_TR = 5.0, 60.0
+COUNTS = ("train_length", "centre_echo")
+# How two settings may have to stand to each other. A train may fill its time to the last bit of a float.
+RELATIONS = {
+    "<": ("less than", lambda a, b: a < b),
+    "≤": ("at most", lambda a, b: a <= b + 1e-9),
+    "≥": ("at least", lambda a, b: a >= b - 1e-9),
+}
 
 
 class AcquisitionError(InputError):
     """A field of an acquisition is impossible; the message names it."""
 
 
+def _unit(name: str) -> str:
+    return {"s": " s", "°": "°"}.get(FIELDS[name].unit, "")
+
+
 @dataclass(frozen=True)
 class Acquisition:
-    """One scan's protocol.
+    """One scan's protocol. Which settings a sequence has is in :data:`physldm.physics.SEQUENCES`.
 
     Args:
-        sequence: ``mprage``, ``spin_echo`` or ``flair`` (Eq. 1 of the paper).
+        sequence: ``mprage``, ``spin_echo``, ``flair`` (Eq. 1 of the paper as printed), ``spin_echo_exact``,
+            ``flair_exact``, ``tse``, ``mprage_readout`` (the same, exact), or ``spgr``, ``gre``, ``bssfp``, ``dir``,
+            ``psir``, ``mp2rage``.
         te: echo time in seconds, 0 < TE < TR (``mprage`` may leave it out: Eq. 1 does not use it).
-        tr: repetition time in seconds; for ``mprage`` the time from one inversion to the next.
+        tr: repetition time in seconds; with an inversion, the time from one to the next.
         ti: inversion time in seconds, 0 < TI < TR; ``None`` where nothing is inverted.
+        ti2: second inversion time in seconds (``dir``: second inversion to excitation; ``mp2rage``: inversion to the
+            centre of the second read-out).
+        flip_angle, flip_angle2: degrees.
+        echo_spacing: seconds from one echo of a train to the next. train_length: echoes in a train.
+        centre_echo: echoes of the train before the one at the centre of k-space.
+        effective_te: seconds; the TE of the plain spin echo that has the contrast of a ``tse``.
+        t2_prime: seconds; T2′ of the uneven field.
 
     Raises:
         AcquisitionError: naming the field, what was found and what was expected.
@@ -45,35 +59,73 @@ class Acquisition:
     te: float | None = None
     tr: float | None = None
     ti: float | None = None
+    ti2: float | None = None
+    flip_angle: float | None = None
+    flip_angle2: float | None = None
+    echo_spacing: float | None = None
+    train_length: int | None = None
+    centre_echo: int | None = None
+    effective_te: float | None = None
+    t2_prime: float | None = None
 
     def __post_init__(self) -> None:
-        if self.sequence not in TIMES:
-            raise AcquisitionError(f"sequence: found {self.sequence!r}, expected one of {', '.join(TIMES)}")
-        needed = TIMES[self.sequence]
-        if self.sequence == "mprage" and self.te is None:
-            object.__setattr__(self, "te", 0.003)
-        for name in ("tr", "te", "ti"):
+        if self.sequence not in SEQUENCES:
+            raise AcquisitionError(
+                f"sequence: found {self.sequence!r}, expected one of {', '.join(SEQUENCES)}"
+            )
+        model = SEQUENCES[self.sequence]
+        for name in FIELDS:
             value = getattr(self, name)
-            if value is None and (name == "tr" or name in needed):
+            if value is not None and name not in model.settings:
                 raise AcquisitionError(
-                    f"{name}: missing, expected a time in seconds for sequence {self.sequence}"
+                    f"{name}: found {value}, expected none: {self.sequence} has only {', '.join(model.settings)}"
                 )
-            if value is None:
-                continue
-            if name == "ti" and name not in needed:
-                raise AcquisitionError(f"ti: found {value}, expected none: {self.sequence} inverts nothing")
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise AcquisitionError(f"{name}: found {value!r}, expected a finite number of seconds")
-            if value <= 0:
-                raise AcquisitionError(f"{name}: found {value}, expected more than 0 s")
-        if self.tr > LONGEST_TR:
-            raise AcquisitionError(f"tr: found {self.tr}, expected at most {LONGEST_TR:g} s (milliseconds?)")
-        if self.te > LONGEST_TE:
-            raise AcquisitionError(f"te: found {self.te}, expected at most {LONGEST_TE:g} s (milliseconds?)")
-        if self.te >= self.tr:
-            raise AcquisitionError(f"te: found {self.te}, expected less than tr = {self.tr} s")
-        if self.ti is not None and self.ti >= self.tr:
-            raise AcquisitionError(f"ti: found {self.ti}, expected less than tr = {self.tr} s")
+            if value is None and name in model.start:
+                raise AcquisitionError(
+                    f"{name}: missing, expected the {FIELDS[name].meaning} for sequence {self.sequence}"
+                )
+            if value is not None:
+                self._check_number(name, value)
+        for name, default in model.defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default(self) if callable(default) else default)
+        for name, relation, bound in model.limits:
+            words, holds = RELATIONS[relation]
+            if not holds(getattr(self, name), bound(self)):
+                raise AcquisitionError(
+                    f"{name}: found {getattr(self, name)}, expected {words} {bound(self):g}{_unit(name)}"
+                )
+
+    def _check_number(self, name: str, value) -> None:
+        unit = _unit(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise AcquisitionError(
+                f"{name}: found {value!r}, expected a finite number{unit and f' in{unit}'}"
+            )
+        if name in COUNTS and value != int(value):
+            raise AcquisitionError(f"{name}: found {value}, expected a whole number")
+        zero_allowed = name == "centre_echo" or SEQUENCES[self.sequence].defaults.get(name) == 0.0
+        if value < 0 or (value == 0 and not zero_allowed):
+            raise AcquisitionError(f"{name}: found {value}, expected more than 0{unit}")
+        if value > FIELDS[name].at_most:
+            hint = " (milliseconds?)" if FIELDS[name].unit == "s" else ""
+            raise AcquisitionError(
+                f"{name}: found {value}, expected at most {FIELDS[name].at_most:g}{unit}{hint}"
+            )
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """The settings of this sequence and their values."""
+        return {name: getattr(self, name) for name in SEQUENCES[self.sequence].settings}
+
+    @classmethod
+    def usual(cls, sequence: str, **changes) -> Acquisition:
+        """The usual protocol of a sequence, with some settings changed.
+
+        Raises:
+            AcquisitionError: there is no such sequence, or a setting is impossible.
+        """
+        return cls(sequence, **{**(SEQUENCES[sequence].start if sequence in SEQUENCES else {}), **changes})
 
     @classmethod
     def from_bids(cls, sidecar: Mapping, suffix: str) -> Acquisition:
@@ -89,28 +141,27 @@ class Acquisition:
         sequence = SEQUENCE_OF_SUFFIX[suffix]
         te = sidecar.get("EffectiveEchoTime", sidecar.get("EchoTime"))
         tr = sidecar.get("RepetitionTimePreparation", sidecar.get("RepetitionTime"))
-        ti = sidecar.get("InversionTime") if "ti" in TIMES[sequence] else None
+        ti = sidecar.get("InversionTime") if "ti" in SEQUENCES[sequence].settings else None
         return cls(sequence, te=te, tr=tr, ti=ti)
 
     def to_bids(self) -> dict[str, float]:
-        """The sidecar fields of this acquisition, in seconds."""
-        names = {"te": "EchoTime", "tr": "RepetitionTime", "ti": "InversionTime"}
-        return {names[f]: getattr(self, f) for f in names if getattr(self, f) is not None}
+        """The sidecar fields of this acquisition: seconds, degrees, counts; infinities are left out."""
+        return {FIELDS[name].bids: value for name, value in self.settings.items() if math.isfinite(value)}
 
     def __str__(self) -> str:
-        times = [
-            f"{f.name.upper()} {getattr(self, f.name):g} s"
-            for f in fields(self)[1:]
-            if getattr(self, f.name) is not None
-        ]
-        return f"{self.sequence} ({', '.join(times)})"
+        shown = []
+        for name, value in self.settings.items():
+            if math.isfinite(value):
+                shown.append(f"{FIELDS[name].label} {value:g}{_unit(name)}")
+        return f"{self.sequence} ({', '.join(shown)})"
 
 
 @dataclass  # not frozen: lightning-fabric rebuilds what passes through a module
 class AcquisitionBatch:
     """The protocols of a batch of scans ``[B, N]``: B subjects or slices, N contrasts.
 
-    ``te``, ``tr``, ``ti`` are ``[B, N]`` in seconds (``ti`` is 0 where nothing is inverted); ``sequence`` is
+    ``te``, ``tr``, ``ti`` are ``[B, N]`` in seconds (``ti`` is 0 where nothing is inverted); ``more`` has the other
+    settings that some sequence of the batch takes, ``[B, N]`` each, 0 where it has none. ``sequence`` is
     a tuple of B tuples of N names, kept in Python so that choosing an equation never waits for a device.
     """
 
@@ -118,14 +169,21 @@ class AcquisitionBatch:
     te: Float[Tensor, "B N"]
     tr: Float[Tensor, "B N"]
     ti: Float[Tensor, "B N"]
+    more: dict[str, Float[Tensor, "B N"]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[Acquisition]]) -> AcquisitionBatch:
         """From B rows of N acquisitions each."""
         if not rows or len({len(r) for r in rows}) != 1 or not rows[0]:
             raise AcquisitionError("acquisitions: expected B rows of N acquisitions each, N ≥ 1")
-        times = torch.tensor([[[a.te, a.tr, a.ti or 0.0] for a in row] for row in rows])
-        return cls(tuple(tuple(a.sequence for a in row) for row in rows), *times.unbind(-1))
+        taken = {name for row in rows for a in row for name in SEQUENCES[a.sequence].takes}
+        values = {
+            name: torch.tensor([[float(getattr(a, name) or 0.0) for a in row] for row in rows])
+            for name in FIELDS
+            if name in taken or name in ("te", "tr", "ti")
+        }
+        te, tr, ti = (values.pop(name) for name in ("te", "tr", "ti"))
+        return cls(tuple(tuple(a.sequence for a in row) for row in rows), te, tr, ti, values)
 
     @classmethod
     def repeat(cls, row: Sequence[Acquisition], batch: int) -> AcquisitionBatch:
@@ -136,13 +194,19 @@ class AcquisitionBatch:
     def shape(self) -> tuple[int, int]:
         return tuple(self.te.shape)
 
+    def setting(self, name: str) -> Float[Tensor, "B N"]:
+        """One setting, by the name that :class:`Acquisition` gives it."""
+        return getattr(self, name) if name in ("te", "tr", "ti") else self.more[name]
+
+    def _each(self, names: tuple[tuple[str, ...], ...], change) -> AcquisitionBatch:
+        times = (change(self.te), change(self.tr), change(self.ti))
+        return AcquisitionBatch(names, *times, {name: change(value) for name, value in self.more.items()})
+
     def __getitem__(self, rows: Sequence[int] | slice) -> AcquisitionBatch:
         """Some of the subjects: a slice, or a sequence of their numbers."""
         rows = range(len(self.sequence))[rows] if isinstance(rows, slice) else [int(r) for r in rows]
         pick = torch.as_tensor(list(rows), dtype=torch.long)
-        return AcquisitionBatch(
-            tuple(self.sequence[r] for r in rows), self.te[pick], self.tr[pick], self.ti[pick]
-        )
+        return self._each(tuple(self.sequence[r] for r in rows), lambda x: x[pick])
 
     def to(self, device: torch.device | str) -> AcquisitionBatch:
-        return AcquisitionBatch(self.sequence, self.te.to(device), self.tr.to(device), self.ti.to(device))
+        return self._each(self.sequence, lambda x: x.to(device))
