@@ -524,6 +524,8 @@ def mp2rage(
     Returns:
         S1 S2 / (S1² + S2²).
     """
+    # near a null of one read-out the ratio magnifies rounding, hence double precision
+    t1 = t1.double()
     train = train_length * echo_spacing
     wait = ti - centre_echo * echo_spacing
     rest = tr - ti2 - (train_length - centre_echo) * echo_spacing
@@ -535,4 +537,4 @@ def mp2rage(
     mz = _steady(lambda m: _relax(second(before_second(m), train_length), rest, t1), t1)
     s1 = _sin_cos(flip_angle, t1)[0] * first(_relax(-mz, wait, t1), centre_echo)
     s2 = _sin_cos(flip_angle2, t1)[0] * second(before_second(mz), centre_echo)
-    return torch.where(pd > 0, s1 * s2 / (s1**2 + s2**2), 0.0)
+    return torch.where(pd > 0, s1 * s2 / (s1**2 + s2**2), 0.0).to(pd.dtype)

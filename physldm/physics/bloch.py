@@ -1,0 +1,227 @@
+"""A small Bloch simulator: magnetisation of isochromats under pulses, delays and spoilers, in its steady state.
+
+What an equation says of a sequence can be checked here against what the sequence does. Every event maps the
+magnetisation M = (Mx, My, Mz) to A M + b, so a whole repetition does too, and its steady state is the M that it gives
+back: M = (1 − A)⁻¹ b. Nothing is played until it settles. The frame turns with the water; PD is 1; float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .acquisition import Acquisition
+from .sequences import SEQUENCES
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """An instant rotation by ``angle`` degrees about the x or y axis; 90° about y turns z into x."""
+
+    angle: float
+    about: str = "y"
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Free precession and relaxation for ``time`` seconds."""
+
+    time: float
+
+
+@dataclass(frozen=True)
+class Spoil:
+    """A perfect spoiler: no transverse magnetisation is left."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """The moment at which the scanner listens."""
+
+
+Event = Pulse | Delay | Spoil | Read
+Map = tuple[Tensor, Tensor]  # A [..., 3, 3] and b [..., 3]
+
+
+def _map(event: Event, t1: Tensor, t2: Tensor, offset: Tensor) -> Map:
+    a = torch.zeros(*t1.shape, 3, 3, dtype=torch.float64)
+    b = torch.zeros(*t1.shape, 3, dtype=torch.float64)
+    if isinstance(event, Pulse):
+        cos, sin = math.cos(math.radians(event.angle)), math.sin(math.radians(event.angle))
+        turn = {
+            "y": [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]],
+            "x": [[1, 0, 0], [0, cos, sin], [0, -sin, cos]],
+        }[event.about]
+        a[:] = torch.tensor(turn, dtype=torch.float64)
+    elif isinstance(event, Spoil):
+        a[..., 2, 2] = 1.0
+    else:
+        time = event.time if isinstance(event, Delay) else 0.0
+        e1, e2, angle = torch.exp(-time / t1), torch.exp(-time / t2), 2 * math.pi * offset * time
+        a[..., 0, 0] = a[..., 1, 1] = e2 * torch.cos(angle)
+        a[..., 0, 1], a[..., 1, 0] = -e2 * torch.sin(angle), e2 * torch.sin(angle)
+        a[..., 2, 2], b[..., 2] = e1, -torch.expm1(-time / t1)
+    return a, b
+
+
+def _after(first: Map, second: Map) -> Map:
+    """Two events as one: M → A₂ (A₁ M + b₁) + b₂."""
+    return second[0] @ first[0], (second[0] @ first[1][..., None])[..., 0] + second[1]
+
+
+def _columns(t1, t2, offset) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.broadcast_tensors(*(torch.as_tensor(x, dtype=torch.float64) for x in (t1, t2, offset)))
+
+
+def steady_state(events: Sequence[Event], t1, t2, offset=0.0) -> Float[Tensor, "R *shape 3"]:
+    """M at every :class:`Read`, once the events have been repeated for ever.
+
+    Args:
+        events: one repetition, from beginning to end.
+        t1, t2: seconds. offset: off-resonance of each isochromat, Hz. They broadcast to ``shape``.
+
+    Returns:
+        ``[R, *shape, 3]`` for R reads, in units of the equilibrium magnetisation.
+    """
+    t1, t2, offset = _columns(t1, t2, offset)
+    maps: dict[Event, Map] = {}
+    whole, reads = _map(Read(), t1, t2, offset), []
+    for event in events:
+        if isinstance(event, Read):
+            reads.append(whole)
+            continue
+        if event not in maps:
+            maps[event] = _map(event, t1, t2, offset)
+        whole = _after(whole, maps[event])
+    m = torch.linalg.solve(torch.eye(3, dtype=torch.float64) - whole[0], whole[1])
+    return torch.stack([(a @ m[..., None])[..., 0] + b for a, b in reads])
+
+
+def trace(
+    events: Sequence[Event], t1, t2, *, repeats: int = 1, step: float = 0.01, offset=0.0
+) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *shape 3"]]:
+    """M over time, from equilibrium on: what happens before there is a steady state.
+
+    Args:
+        events: one repetition. repeats: how often it is played. step: seconds between the points of a delay.
+
+    Returns:
+        Times in seconds ``[n]`` and M ``[n, *shape, 3]``; before and after a pulse at one time.
+    """
+    t1, t2, offset = _columns(t1, t2, offset)
+    m = torch.zeros(*t1.shape, 3, dtype=torch.float64)
+    m[..., 2] = 1.0
+    times, seen = [0.0], [m]
+    for event in [*events] * repeats:
+        parts = max(1, math.ceil(event.time / step)) if isinstance(event, Delay) else 1
+        piece = Delay(event.time / parts) if isinstance(event, Delay) else event
+        a, b = _map(piece, t1, t2, offset)
+        for _ in range(parts):
+            m = (a @ m[..., None])[..., 0] + b
+            times.append(times[-1] + (piece.time if isinstance(piece, Delay) else 0.0))
+            seen.append(m)
+    return torch.tensor(times, dtype=torch.float64), torch.stack(seen)
+
+
+# --- what each sequence plays -----------------------------------------------------------------------------------
+
+INVERT = (Pulse(180.0), Spoil())
+
+
+def _gradient_echo(angle: float, te: float, period: float, read: bool = True) -> list[Event]:
+    return [Pulse(angle), Delay(te), *([Read()] if read else []), Delay(period - te), Spoil()]
+
+
+def _spin_echo(a: Acquisition, period: float) -> list[Event]:
+    half = Delay(a.te / 2)
+    return [Pulse(90.0), half, Pulse(180.0, "x"), half, Read(), Delay(period - a.te), Spoil()]
+
+
+def _turbo(a: Acquisition) -> list[Event]:
+    half, middle = Delay(a.echo_spacing / 2), max(1, round(a.effective_te / a.echo_spacing))
+    events: list[Event] = [Pulse(90.0)]
+    for echo in range(1, a.train_length + 1):
+        events += [half, Pulse(180.0, "x"), half, *([Read()] if echo == middle else [])]
+    return [*events, Delay(a.tr - a.train_length * a.echo_spacing), Spoil()]
+
+
+def _readout(a: Acquisition, angle: float) -> list[Event]:
+    echoes = range(a.train_length)
+    return [e for n in echoes for e in _gradient_echo(angle, a.te, a.echo_spacing, read=n == a.centre_echo)]
+
+
+def _mprage(a: Acquisition) -> list[Event]:
+    wait = a.ti - a.centre_echo * a.echo_spacing
+    rest = a.tr - wait - a.train_length * a.echo_spacing
+    return [*INVERT, Delay(wait), *_readout(a, a.flip_angle), Delay(rest)]
+
+
+def _mp2rage(a: Acquisition) -> list[Event]:
+    wait, train = a.ti - a.centre_echo * a.echo_spacing, a.train_length * a.echo_spacing
+    between = a.ti2 - a.ti - train
+    rest = a.tr - a.ti2 - train + a.centre_echo * a.echo_spacing
+    first, second = _readout(a, a.flip_angle), _readout(a, a.flip_angle2)
+    return [*INVERT, Delay(wait), *first, Delay(between), *second, Delay(rest)]
+
+
+def _balanced(a: Acquisition) -> list[Event]:
+    rest = Delay(a.tr - a.te)
+    return [Pulse(a.flip_angle), Delay(a.te), Read(), rest, Pulse(-a.flip_angle), Delay(a.te), rest]
+
+
+PULSES: dict[str, Callable[[Acquisition], list[Event]]] = {
+    "spin_echo_exact": lambda a: _spin_echo(a, a.tr),
+    "flair_exact": lambda a: [*INVERT, Delay(a.ti), *_spin_echo(a, a.tr - a.ti)],
+    "tse": _turbo,
+    "mprage_readout": _mprage,
+    "spgr": lambda a: _gradient_echo(a.flip_angle, a.te, a.tr),
+    "gre": lambda a: _gradient_echo(a.flip_angle, a.te, a.tr),
+    "bssfp": _balanced,
+    "dir": lambda a: [
+        *INVERT, Delay(a.ti), *INVERT, Delay(a.ti2), *_gradient_echo(90.0, a.te, a.tr - a.ti - a.ti2),
+    ],
+    "psir": lambda a: [*INVERT, Delay(a.ti), *_gradient_echo(90.0, a.te, a.tr - a.ti)],
+    "mp2rage": _mp2rage,
+}  # fmt: skip
+
+
+def exact(acquisition: Acquisition) -> Acquisition:
+    """The exact sequence that an acquisition of Eq. 1 stands for, with the same times; any other as it is."""
+    name = SEQUENCES[acquisition.sequence].stands_for
+    if name is None:
+        return acquisition
+    kept = {k: v for k, v in acquisition.settings.items() if k in SEQUENCES[name].start}
+    return Acquisition(name, **kept)
+
+
+# A Lorentzian spread of field, in units of its half width: dephases as exp(−t/T2′), to 1e-3 for t up to 3 T2′.
+SPREAD = torch.linspace(-1000.0, 1000.0, 4001, dtype=torch.float64)
+SHARES = 0.5 / (math.pi * (1 + SPREAD**2))
+
+
+def bloch_signal(acquisition: Acquisition, pd, t1, t2) -> Float[Tensor, "*shape"]:
+    """The signal of a sequence played pulse by pulse to its steady state: slow, and nobody's closed form.
+
+    Eq. 1's sequences are played as the exact ones that they stand for, a T2′ as a Lorentzian spread of field.
+
+    Args:
+        pd, t1, t2: a.u. and seconds, broadcast to ``shape``.
+
+    Returns:
+        Signed signal in float64, in the units of ``pd``; of MP2RAGE S1 S2 / (S1² + S2²).
+    """
+    a = exact(acquisition)
+    pd, t1, t2 = _columns(pd, t1, t2)
+    even = a.t2_prime is None or math.isinf(a.t2_prime)
+    offset = torch.zeros(1) if even else SPREAD / (2 * math.pi * a.t2_prime)
+    m = steady_state(PULSES[a.sequence](a), t1[..., None], t2[..., None], offset)
+    # pulses about y: the echo lies along x
+    s = m[..., 0, 0] if even else (SHARES * m[..., 0]).sum(-1)
+    if a.sequence == "mp2rage":
+        return s[0] * s[1] / (s[0] ** 2 + s[1] ** 2)
+    return pd * s[0]

@@ -1,0 +1,116 @@
+"""Every closed form against the pulses it stands for, and the error of Eq. 1 where it is not exact."""
+
+import math
+
+import pytest
+import torch
+
+from physldm.physics import SEQUENCES, Acquisition
+from physldm.physics.bloch import PULSES, Delay, Pulse, Read, Spoil, bloch_signal, exact, steady_state, trace
+
+from .cases import protocols, tissues
+
+TEN = torch.float64
+
+
+def closed(acquisition, pd, t1, t2):
+    model = SEQUENCES[acquisition.sequence]
+    return model.equation(pd, t1, t2, **{k: acquisition.settings[k] for k in model.takes})
+
+
+def worst(found, true, pd):
+    """The error relative to max(|s|, 0.02 PD)."""
+    return ((found - true).abs() / torch.maximum(true.abs(), 0.02 * pd)).max().item()
+
+
+def test_every_sequence_can_be_played():
+    assert all(name in PULSES or model.stands_for in PULSES for name, model in SEQUENCES.items())
+
+
+@pytest.mark.parametrize("name", PULSES)
+def test_closed_form_is_the_steady_state_of_its_pulses(name):
+    pd, t1, t2 = tissues()
+    for acquisition in protocols(name, 3 if name == "gre" else 12):
+        found = closed(acquisition, pd, t1, t2)
+        assert worst(found, bloch_signal(acquisition, pd, t1, t2), pd) < 1e-3, acquisition
+
+
+@pytest.mark.parametrize("name", ["mprage_readout", "mp2rage"])
+def test_usual_long_trains(name):
+    pd, t1, t2 = tissues(20)
+    acquisition = Acquisition.usual(name, te=0.003)
+    assert worst(closed(acquisition, pd, t1, t2), bloch_signal(acquisition, pd, t1, t2), pd) < 1e-6
+
+
+def test_steady_state_is_where_playing_leads():
+    events = [Pulse(60.0), Delay(0.1), Read(), Delay(0.4), Spoil()]
+    t1, t2 = torch.tensor([0.3, 0.9], dtype=TEN), torch.tensor([0.05, 0.08], dtype=TEN)
+    settled = steady_state(events, t1, t2)[0]
+    _, path = trace([Delay(0.0)] + events * 39 + events[:2], t1, t2)
+    torch.testing.assert_close(path[-1], settled, atol=1e-9, rtol=0)
+
+
+def test_free_precession_by_hand():
+    _, m = trace([Pulse(90.0), Delay(0.02)], 1.0, 0.05, offset=10.0, step=1.0)
+    turn, left = 2 * math.pi * 10 * 0.02, math.exp(-0.02 / 0.05)
+    expected = [left * math.cos(turn), left * math.sin(turn), 1 - math.exp(-0.02)]
+    assert m[-1].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_refocusing_pulse_undoes_the_field_and_a_gradient_echo_does_not():
+    pd, t1, t2 = (torch.tensor([x], dtype=TEN) for x in (1.0, 0.9, 0.08))
+    offsets = torch.linspace(-40, 40, 401, dtype=TEN)
+    echo = PULSES["spin_echo_exact"](Acquisition.usual("spin_echo_exact"))
+    spread = steady_state(echo, t1, t2, offsets)[0, :, 0]
+    assert spread.std() < 1e-9
+    late = Acquisition("gre", te=0.03, tr=0.6, flip_angle=20.0, t2_prime=0.05)
+    early = Acquisition("spgr", te=0.03, tr=0.6, flip_angle=20.0)
+    ratio = bloch_signal(late, pd, t1, t2) / bloch_signal(early, pd, t1, t2)
+    assert ratio.item() == pytest.approx(math.exp(-0.03 / 0.05), rel=1e-3)
+
+
+# FACTS' table: relative error of Eq. 1 in percent for WM .85/.070, GM 1.4/.095, CSF 4.2/1.9 s
+T1 = torch.tensor([0.85, 1.4, 4.2], dtype=TEN)
+T2 = torch.tensor([0.070, 0.095, 1.9], dtype=TEN)
+ONE = torch.ones(3, dtype=TEN)
+
+
+@pytest.mark.parametrize(("te", "percent"), [(0.1, (0.29, 0.83, 2.1)), (0.455, (1.5, 4.2, 10.8))])
+def test_error_of_the_printed_spin_echo(te, percent):
+    a = Acquisition("spin_echo", te=te, tr=3.2)
+    error = 100 * (closed(a, ONE, T1, T2) / bloch_signal(a, ONE, T1, T2) - 1)
+    assert error.tolist() == pytest.approx(percent, rel=0.05)
+
+
+def test_error_of_the_printed_flair():
+    a = Acquisition("flair", te=0.091, tr=9.0, ti=2.5)
+    found, true = closed(a, ONE, T1, T2), bloch_signal(a, ONE, T1, T2)
+    assert (100 * (found / true - 1))[:2].abs().max() < 0.02
+    assert (found / true - 1)[2].item() == pytest.approx(-0.15, abs=0.01)
+    assert (found - true)[2].item() == pytest.approx(-0.0024, abs=1e-4)
+
+
+def test_error_of_the_printed_mprage():
+    a = Acquisition("mprage", tr=2.4, ti=1.0)
+    assert closed(a, ONE, T1, T2)[:2].tolist() == pytest.approx([0.418, 0.170], abs=1e-3)
+    true = bloch_signal(a, ONE, T1, T2) / math.sin(math.radians(8))
+    assert true.tolist() == pytest.approx([0.340, 0.190, 0.039], abs=1e-3)
+
+
+def test_eq1_is_exact_where_the_book_says_so():
+    pd, t1, t2 = tissues()
+    tiny = Acquisition("spin_echo", te=1e-5, tr=3.2)
+    assert worst(closed(tiny, pd, t1, t2), bloch_signal(tiny, pd, t1, t2), pd) < 1e-3
+    gradient = Acquisition("psir", te=0.01, tr=9.0, ti=2.5)
+    eq1 = Acquisition("flair", te=0.01, tr=9.0, ti=2.5)
+    assert worst(closed(eq1, pd, t1, t2), bloch_signal(gradient, pd, t1, t2), pd) < 1e-9
+    gentle = Acquisition("mprage_readout", tr=2.4, ti=1.0, flip_angle=0.01)
+    eq1 = Acquisition("mprage", tr=2.4, ti=1.0)
+    true = bloch_signal(gentle, pd, t1, t2) / math.sin(math.radians(0.01))
+    assert worst(closed(eq1, pd, t1, t2), true, pd) < 1e-3
+
+
+def test_exact_names_what_eq1_stands_for():
+    assert exact(Acquisition("mprage", tr=2.4, ti=1.0)) == Acquisition("mprage_readout", tr=2.4, ti=1.0)
+    psir = Acquisition.usual("psir")
+    assert exact(psir) is psir
