@@ -1,4 +1,4 @@
-"""The command line: ``physldm phantom | train | evaluate | sample | scan | doctor``."""
+"""The command line: ``physldm phantom | train | evaluate | sample | scan | sequences | doctor``."""
 
 from __future__ import annotations
 
@@ -103,26 +103,60 @@ def sample(
         write_maps(out / name / "anat", name, brain[None], np.diag([s, s, s, 1.0]))
 
 
+Seconds = Annotated[float | None, typer.Option(help="seconds")]
+Degrees = Annotated[float | None, typer.Option(help="degrees")]
+Count = Annotated[int | None, typer.Option(help="echoes")]
+
+
 @app.command()
 def scan(
     maps_dir: Annotated[Path, typer.Argument(help="folder with *_PDmap, *_T1map, *_T2map.nii.gz")],
-    sequence: Annotated[str, typer.Option(help="mprage, spin_echo or flair")],
+    sequence: Annotated[str, typer.Option(help="a name that `physldm sequences` lists")],
     out: Out,
-    te: Annotated[float | None, typer.Option(help="seconds")] = None,
-    tr: Annotated[float | None, typer.Option(help="seconds")] = None,
-    ti: Annotated[float | None, typer.Option(help="seconds")] = None,
+    te: Seconds = None,
+    tr: Seconds = None,
+    ti: Seconds = None,
+    ti2: Seconds = None,
+    flip_angle: Degrees = None,
+    flip_angle2: Degrees = None,
+    echo_spacing: Seconds = None,
+    train_length: Count = None,
+    centre_echo: Count = None,
+    effective_te: Seconds = None,
+    t2_prime: Seconds = None,
+    magnitude: Annotated[bool, typer.Option(help="lose the sign, as most scanners do")] = False,
 ) -> None:
-    """Scan tissue maps with any sequence and any times; the signal is signed."""
+    """Scan tissue maps with any sequence and any settings; the signal is signed."""
     from physldm.data.bids import read_maps, start_dataset, write_volume
-    from physldm.physics import Acquisition, signal
+    from physldm.physics import FIELDS, SEQUENCES, Acquisition, signal
 
-    suffix = {"mprage": "T1w", "spin_echo": "T2w", "flair": "FLAIR"}
-    acquisition = Acquisition(sequence, te=te, tr=tr, ti=ti)
+    given = locals()
+    acquisition = Acquisition(sequence, **{name: given[name] for name in FIELDS})
+    plain = sequence in ("mprage", "spin_echo", "flair")
+    suffix = ("" if plain else f"acq-{sequence.replace('_', '')}_") + SEQUENCES[sequence].suffix
     brains = read_maps(maps_dir)
     start_dataset(out, f"physldm scan: {acquisition}", derivative=True)
     for name, (maps, affine) in brains.items():
-        file = out / name.split("_")[0] / "anat" / f"{name}_{suffix[sequence]}.nii.gz"
-        write_volume(file, signal(maps, acquisition), affine, acquisition.to_bids())
+        file = out / name.split("_")[0] / "anat" / f"{name}_{suffix}.nii.gz"
+        write_volume(file, signal(maps, acquisition, magnitude=magnitude), affine, acquisition.to_bids())
+
+
+@app.command()
+def sequences() -> None:
+    """List the sequences that can be scanned, with the settings of each and their usual values."""
+    from physldm.physics import FIELDS, SEQUENCES, Acquisition
+
+    for name, model in SEQUENCES.items():
+        usual = Acquisition.usual(name).settings.items()
+        options = [f"--{k.replace('_', '-')} {v:.4g}" for k, v in usual if v != float("inf")]
+        print(f"{name:16s} {model.title}\n{'':16s} {' '.join(options)}")
+    print(
+        "\n"
+        + "\n".join(
+            f"--{name.replace('_', '-'):16s} {f.meaning}{f.unit and f' ({f.unit})'}"
+            for name, f in FIELDS.items()
+        )
+    )
 
 
 @app.command()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from physldm import cli
+from physldm.physics import SEQUENCES
 
 
 def physldm(*arguments, monkeypatch):
@@ -81,6 +82,18 @@ def test_scan_obeys_the_equation(phantom, tmp_path, run_cli):
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.min() < -0.05  # signed
     assert json.loads(file.with_suffix("").with_suffix(".json").read_text())["InversionTime"] == 0.5
+
+
+def test_scan_knows_every_sequence_of_the_table(phantom, tmp_path, run_cli):
+    code, out, _ = run_cli("sequences")
+    assert code == 0 and all(name in out for name in SEQUENCES)
+    code, _, err = run_cli("scan", phantom / TRUTH, "--sequence", "dir", "--te", 0.02, "--tr", 11, "--ti", 3.18,
+                           "--ti2", 0.57, "--magnitude", "--out", tmp_path / "dir")  # fmt: skip
+    assert code == 0, err
+    (file,) = (tmp_path / "dir").rglob("*_acq-dir_T1w.nii.gz")
+    assert np.asanyarray(nib.load(file).dataobj).min() >= 0
+    sidecar = json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
+    assert sidecar["SecondInversionTime"] == 0.57
 
 
 def test_sample_writes_maps_that_scan_can_read(smoke_run, tmp_path, run_cli):

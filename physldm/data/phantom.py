@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physldm.physics import TISSUES, Acquisition, signal
+from physldm.physics.noise import complex_noise_magnitude, smooth_field
 from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
 from .anatomy import CLASSES, SHAPE_MM, load_anatomy
@@ -174,24 +175,9 @@ def _sample(
     return F.grid_sample(volume[None], where, mode="bilinear", align_corners=False)[0]
 
 
-def _smooth_noise(sigma_mm: float, draw: torch.Generator, channels: int = 1) -> Float[Tensor, "C X Y Z"]:
-    """Gaussian noise with a correlation length of about ``sigma_mm``, on a lattice of that spacing, SD 1."""
-    shape = [max(4, round(n / sigma_mm) + 3) for n in SHAPE_MM]
-    return torch.randn(1, channels, *shape, generator=draw)
-
-
 def _smooth_field(grid: _Grid, sigma_mm: float, draw: torch.Generator, channels: int = 1) -> Tensor:
     """A smooth random field on the grid, ``[X, Y, Z]`` (or ``[C, X, Y, Z]``), mean 0 and SD 1 per channel."""
-    lattice = F.interpolate(
-        _smooth_noise(sigma_mm, draw, channels), size=(40, 56, 40), mode="trilinear", align_corners=True
-    )
-    lattice = F.avg_pool3d(F.pad(lattice, (2,) * 6, mode="replicate"), 5, stride=1)[0]
-    lattice = (lattice - lattice.mean((1, 2, 3), keepdim=True)) / lattice.std((1, 2, 3), keepdim=True)
-    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
-    where = (2 * grid.points / size - 1).flip(-1)[None]
-    field = F.grid_sample(lattice[None], where, mode="bilinear", padding_mode="border", align_corners=False)[
-        0
-    ]
+    field = smooth_field(grid.points, SHAPE_MM, sigma_mm, draw, channels)
     return field if channels > 1 else field[0]
 
 
@@ -325,7 +311,5 @@ def _protocol(draw: torch.Generator) -> tuple[Acquisition, ...]:
 
 
 def _scan(clean: Float[Tensor, "S N H W"], noise: float, draw: torch.Generator) -> Float[Tensor, "S N H W"]:
-    """Complex noise and magnitude: √((s + n₁)² + n₂²), with σ a share of each contrast's maximum."""
-    sigma = noise * clean.abs().amax((0, 2, 3), keepdim=True)
-    real, imaginary = torch.randn(2, *clean.shape, generator=draw)
-    return torch.hypot(clean + sigma * real, sigma * imaginary)
+    """Magnitudes with complex noise, whose σ is a share of each contrast's maximum."""
+    return complex_noise_magnitude(clean, noise * clean.abs().amax((0, 2, 3), keepdim=True), draw)

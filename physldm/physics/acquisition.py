@@ -89,11 +89,11 @@ class Acquisition:
         for name, default in model.defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default(self) if callable(default) else default)
-        for name, relation, bound in model.limits:
+        for name, relation, of, bound in model.limits:
             words, holds = RELATIONS[relation]
             if not holds(getattr(self, name), bound(self)):
                 raise AcquisitionError(
-                    f"{name}: found {getattr(self, name)}, expected {words} {bound(self):g}{_unit(name)}"
+                    f"{name}: found {getattr(self, name)}, expected {words} {of} = {bound(self):g}{_unit(name)}"
                 )
 
     def _check_number(self, name: str, value) -> None:

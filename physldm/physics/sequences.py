@@ -78,7 +78,8 @@ FIELDS: dict[str, Field] = {
         "T2′", "dephasing time of the uneven field, 1/T2* = 1/T2 + 1/T2′", "s", "T2Prime", (0.005, 10.0)
     ),
 }
-Limit = tuple[str, str, Callable]  # a setting, how it must stand (< ≤ ≥), to what value of the acquisition
+# A setting, how it must stand (< ≤ ≥), to what, in words and as a function of the acquisition.
+Limit = tuple[str, str, str, Callable]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class SequenceModel:
         title: its name for people. equation: the function, of T1 and T2 within range.
         takes: the settings the equation takes. start: a usual protocol, all of whose settings are needed.
         defaults: settings that may be left out, and what they are then: a value, or a function of the acquisition.
-        limits: what must hold between the settings, such as ``("ti", "<", lambda a: a.tr)``.
+        limits: what must hold between the settings, such as ``("ti", "<", "tr", lambda a: a.tr)``.
         stands_for: the exact sequence that an equation of the paper stands for.
         suffix: BIDS suffix of the image. signed: its image keeps the sign, whatever is asked for.
     """
@@ -193,8 +194,8 @@ def _e2star(te, t2: Tensor, t2_prime) -> Tensor:
 # --- Eq. 1 of the paper, as printed ------------------------------------------------------------------------------
 
 
-ECHO_FITS = (("te", "<", lambda a: a.tr),)
-INVERSION_FITS = (*ECHO_FITS, ("ti", "<", lambda a: a.tr))
+ECHO_FITS = (("te", "<", "tr", lambda a: a.tr),)
+INVERSION_FITS = (*ECHO_FITS, ("ti", "<", "tr", lambda a: a.tr))
 
 
 @sequence(
@@ -281,7 +282,7 @@ def spin_echo_exact(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr) -> Tensor:
 
 @sequence(
     "FLAIR", "FLAIR", {"te": 0.09, "tr": 9.0, "ti": 2.5},
-    limits=(*ECHO_FITS, ("ti", "<", lambda a: a.tr - a.te)),
+    limits=(*ECHO_FITS, ("ti", "<", "tr − te", lambda a: a.tr - a.te)),
 )  # fmt: skip
 def flair_exact(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
     """FLAIR with a spin-echo read-out; TI from the inversion to the 90° pulse.
@@ -307,7 +308,7 @@ def flair_exact(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
         "train_length": lambda a: max(1, 2 * round(a.te / a.echo_spacing) - 1),
         "effective_te": lambda a: a.te,
     },
-    carried=("te",), limits=(("train_length", "<", lambda a: a.tr / a.echo_spacing),),
+    carried=("te",), limits=(("train_length", "<", "tr / echo_spacing", lambda a: a.tr / a.echo_spacing),),
 )  # fmt: skip
 def tse(
     pd: Tensor, t1: Tensor, t2: Tensor, *, effective_te=None, tr, echo_spacing, train_length, te=None
@@ -344,9 +345,14 @@ READOUT = {
 
 
 TRAIN_FITS = (
-    ("te", "<", lambda a: a.echo_spacing),
-    ("centre_echo", "<", lambda a: a.train_length),
-    ("ti", "≥", lambda a: a.centre_echo * a.echo_spacing),  # the read-out begins after the inversion
+    ("te", "<", "echo_spacing", lambda a: a.echo_spacing),
+    ("centre_echo", "<", "train_length", lambda a: a.train_length),
+    (
+        "ti",
+        "≥",
+        "centre_echo · echo_spacing",
+        lambda a: a.centre_echo * a.echo_spacing,
+    ),  # the read-out begins after the inversion
     (
         "ti",
         "≤",
@@ -458,7 +464,7 @@ def bssfp(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle) -> Tensor:
 
 @sequence(
     "double inversion recovery", "T1w", {"te": 0.02, "tr": 11.0, "ti": 3.18, "ti2": 0.57},
-    limits=(*ECHO_FITS, ("ti2", "<", lambda a: a.tr - a.ti)),
+    limits=(*ECHO_FITS, ("ti2", "<", "tr − ti", lambda a: a.tr - a.ti)),
 )  # fmt: skip
 def dir_(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, ti2) -> Tensor:
     """Double inversion recovery: two inversions null two tissues. TI lies between the inversions, TI2 after the second.
@@ -502,8 +508,8 @@ def psir(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
     defaults={**READOUT, "flip_angle": 4.0, "flip_angle2": 5.0, "te": 0.0}, carried=("te",),
     limits=(
         *TRAIN_FITS,
-        ("ti2", "≥", lambda a: a.ti + a.train_length * a.echo_spacing),
-        ("ti2", "≤", lambda a: a.tr - (a.train_length - a.centre_echo) * a.echo_spacing),
+        ("ti2", "≥", "ti + train_length · echo_spacing", lambda a: a.ti + a.train_length * a.echo_spacing),
+        ("ti2", "≤", "tr − (train_length − centre_echo) · echo_spacing", lambda a: a.tr - (a.train_length - a.centre_echo) * a.echo_spacing),
     ),
     signed=True,
 )  # fmt: skip

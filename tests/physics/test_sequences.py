@@ -29,7 +29,10 @@ def test_float32_is_float64(name):
     pd, t1, t2 = tissues()
     for acquisition in protocols(name):
         single = pd.float(), t1.float(), t2.float()
-        found, true = images(acquisition, *single).double(), images(acquisition, *(x.double() for x in single))
+        found, true = (
+            images(acquisition, *single).double(),
+            images(acquisition, *(x.double() for x in single)),
+        )
         scale = torch.maximum(true.abs(), 0.02 * (torch.ones_like(pd) if name == "mp2rage" else pd))
         assert ((found - true).abs() / scale).max() <= 1e-5, acquisition
 
@@ -84,7 +87,12 @@ def test_ernst_angle_is_the_brightest():
     tr, t1 = 0.02, 0.85
     angles = torch.linspace(1, 60, 2000, dtype=torch.float64)
     s = SEQUENCES["spgr"].equation(
-        torch.tensor(1.0), torch.tensor(t1, dtype=torch.float64), torch.tensor(1.0), te=0.0, tr=tr, flip_angle=angles
+        torch.tensor(1.0),
+        torch.tensor(t1, dtype=torch.float64),
+        torch.tensor(1.0),
+        te=0.0,
+        tr=tr,
+        flip_angle=angles,
     )
     assert angles[s.argmax()].item() == pytest.approx(math.degrees(math.acos(math.exp(-tr / t1))), abs=0.05)
 

@@ -1,0 +1,287 @@
+"""Can scans give maps? How the signal answers to PD, T1 and T2, how well they can be known at best, and a fit.
+
+Everything is in logarithms, θ = (ln PD, ln T1, ln T2): a bound of 0.1 on θ is 10 % of the property.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .acquisition import Acquisition, AcquisitionBatch
+from .sequences import SEQUENCES
+from .signal import signal
+from .tissue import TISSUES
+
+Protocol = Sequence[Acquisition] | AcquisitionBatch
+
+
+def tissue_values(*names: str) -> Float[Tensor, "n 3"]:
+    """PD, T1, T2 of tissues of the table, in float64."""
+    rows = [(TISSUES[n].pd, TISSUES[n].t1, TISSUES[n].t2) for n in names]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def _predict(theta: Float[Tensor, "n 3"], protocol: Protocol) -> Float[Tensor, "n N"]:
+    maps = theta.exp().T[..., None]  # [3, n, 1]: a slice one pixel wide
+    if isinstance(protocol, AcquisitionBatch):
+        return signal(maps[None], protocol)[0, :, :, 0].T
+    return torch.stack([signal(maps, a)[:, 0] for a in protocol], -1)
+
+
+def _with_jacobian(theta: Tensor, protocol: Protocol) -> tuple[Float[Tensor, "n N"], Float[Tensor, "n N 3"]]:
+    # a voxel's signal depends on that voxel alone: the slope of a sum over voxels is every voxel's own slope
+    differentiable = isinstance(protocol, AcquisitionBatch) and protocol.tr.requires_grad
+    with torch.enable_grad():
+        theta = theta.detach().requires_grad_()
+        s = _predict(theta, protocol)
+        rows = [
+            torch.autograd.grad(one.sum(), theta, create_graph=differentiable, retain_graph=True)[0]
+            for one in s.unbind(-1)
+        ]
+    return (s if differentiable else s.detach()), torch.stack(rows, -2)
+
+
+def jacobian(values: Float[Tensor, "n 3"], protocol: Protocol) -> Float[Tensor, "n N 3"]:
+    """How each of N scans answers to a relative change of PD, T1, T2: ∂s/∂ln(PD, T1, T2).
+
+    Equation: eq-jacobian. Exact, by automatic differentiation; in the units of PD.
+
+    Args:
+        values: PD, T1, T2 of n voxels or tissues. protocol: N acquisitions, or a batch ``[1, N]``.
+    """
+    return _with_jacobian(values.log(), protocol)[1]
+
+
+def fisher_information(jacobian: Float[Tensor, "n N 3"], sigma: float) -> Float[Tensor, "n 3 3"]:
+    """What N scans with Gaussian noise σ say of θ: Jᵀ J / σ².
+
+    Equation: eq-fisher. Gaussian noise is the high-signal limit of a magnitude's.
+    """
+    return jacobian.mT @ jacobian / sigma**2
+
+
+def bounds_from(information: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3"]:
+    """The least standard deviation of each θ: √(diag F⁻¹), infinite where a direction is not seen at all.
+
+    Equation: eq-cramer-rao (Cramér 1946; Rao 1945).
+    """
+    seen, direction = torch.linalg.eigh(information)
+    blind = seen <= 1e-12 * seen[..., -1:]
+    variance = direction**2 / torch.where(blind, 1.0, seen)[..., None, :]
+    lost = (blind[..., None, :] & (direction**2 > 1e-9)).any(-1)
+    known = torch.where(blind[..., None, :], 0.0, variance).sum(-1).sqrt()
+    return torch.where(lost, torch.inf, known)
+
+
+def cramer_rao(
+    values: Float[Tensor, "n 3"],
+    protocol: Protocol,
+    sigma: float = 0.01,
+    *,
+    voxels: int = 1,
+    prior: Prior | None = None,
+) -> Float[Tensor, "n 3"]:
+    """The least relative standard deviation with which any unbiased method can know PD, T1 and T2.
+
+    Args:
+        values: PD, T1, T2 of n tissues. protocol: N acquisitions. sigma: noise, in the units of PD.
+        voxels: how many voxels share the same three numbers; what they know adds up.
+        prior: what is known before any scan; with it the bound holds on average over that prior, not for each value.
+    """
+    information = voxels * fisher_information(jacobian(values, protocol), sigma)
+    if prior is not None:
+        information = information + torch.diag(prior.precision.to(information))
+    return bounds_from(information)
+
+
+def blind_direction(values: Float[Tensor, "n 3"], protocol: Protocol) -> Float[Tensor, "n 3"]:
+    """The direction in ln(PD, T1, T2) that the scans see least, of length 1, its largest part positive."""
+    direction = torch.linalg.eigh(fisher_information(jacobian(values, protocol), 1.0))[1][..., 0]
+    largest = direction.gather(-1, direction.abs().argmax(-1, keepdim=True))
+    return direction * largest.sign()
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Log-normal knowledge before any scan: medians of PD (a.u.), T1, T2 (s), and standard deviations of their logs."""
+
+    median: tuple[float, float, float] = (0.8, 1.0, 0.1)
+    sd: tuple[float, float, float] = (0.3, 0.5, 0.5)
+
+    @property
+    def precision(self) -> Float[Tensor, "3"]:
+        return torch.tensor(self.sd, dtype=torch.float64) ** -2
+
+    @property
+    def theta(self) -> Float[Tensor, "3"]:
+        return torch.tensor(self.median, dtype=torch.float64).log()
+
+
+# --- the classical answer ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MapFit:
+    """What a voxelwise fit found; 0 outside the mask.
+
+    Attributes:
+        maps: ``[3, H, W]``: PD, T1, T2. bounds: ``[3, H, W]``: Cramér–Rao bound of each at what was found.
+        identified: ``[3, H, W]``: inside, and known to better than a factor e (bound < 1).
+        misfit: ``[H, W]``: root mean square of (fit − scan) / σ.
+    """
+
+    maps: Float[Tensor, "3 H W"]
+    bounds: Float[Tensor, "3 H W"]
+    identified: Bool[Tensor, "3 H W"]
+    misfit: Float[Tensor, "H W"]
+
+
+def map_fit(
+    scans: Float[Tensor, "N H W"],
+    protocol: Sequence[Acquisition],
+    *,
+    sigma: float,
+    where: Bool[Tensor, "H W"],
+    prior: Prior | None = None,
+    steps: int = 60,
+) -> MapFit:
+    """Voxel by voxel the PD, T1, T2 that explain N scans best: maximum likelihood, or with a prior maximum a posteriori.
+
+    Levenberg–Marquardt on θ for all voxels at once, from the best entry of a table of T1 and T2. The scans are taken
+    as signed and their noise as Gaussian, which a magnitude is where the signal is well above the noise.
+
+    Equation: eq-map
+
+    Args:
+        scans: in the units of PD. sigma: their noise. where: the voxels to fit.
+
+    Raises:
+        ValueError: scans and protocol do not fit together.
+    """
+    if scans.ndim != 3 or len(scans) != len(protocol):
+        raise ValueError(f"scans: found shape {tuple(scans.shape)}, expected [{len(protocol)}, H, W]")
+    x = scans[:, where].T.double()
+    theta = _nearest_in_table(x, protocol, prior, sigma)
+    damping = torch.full((len(x), 1), 1e-3, dtype=torch.float64)
+    cost, information, slope = _cost(theta, x, protocol, sigma, prior)
+    for _ in range(steps):
+        scale = information.diagonal(dim1=-2, dim2=-1)
+        step = torch.linalg.solve(information + torch.diag_embed(damping * scale + 1e-12), slope)
+        trial = (theta - step.clamp(-1.0, 1.0)).clamp(-12.0, 12.0)
+        trial_cost, trial_information, trial_slope = _cost(trial, x, protocol, sigma, prior)
+        better = trial_cost < cost
+        theta = torch.where(better[:, None], trial, theta)
+        information = torch.where(better[:, None, None], trial_information, information)
+        slope, cost = torch.where(better[:, None], trial_slope, slope), torch.where(better, trial_cost, cost)
+        damping = torch.where(better[:, None], damping / 5, damping * 4).clamp(1e-12, 1e9)
+        if step.abs().max() < 1e-9:
+            break
+    bounds = bounds_from(information)
+    misfit = ((_predict(theta, protocol) - x) / sigma).square().mean(-1).sqrt()
+
+    def image(values: Tensor) -> Tensor:
+        out = torch.zeros(*values.shape[1:], *where.shape, dtype=values.dtype)
+        out[..., where] = values.movedim(0, -1)
+        return out
+
+    return MapFit(image(theta.exp()).float(), image(bounds).float(), image(bounds < 1), image(misfit).float())
+
+
+def _cost(theta: Tensor, x: Tensor, protocol, sigma: float, prior: Prior | None):
+    """Half the negative log posterior of each voxel, its Gauss–Newton matrix and its slope."""
+    s, j = _with_jacobian(theta, protocol)
+    residual = (s - x) / sigma
+    cost = residual.square().sum(-1) / 2
+    information = fisher_information(j, sigma)
+    slope = (j.mT / sigma @ residual[..., None])[..., 0]
+    if prior is not None:
+        away = theta - prior.theta
+        cost = cost + (prior.precision * away.square()).sum(-1) / 2
+        information = information + torch.diag(prior.precision)
+        slope = slope + prior.precision * away
+    return cost, information, slope
+
+
+def _nearest_in_table(x: Tensor, protocol, prior: Prior | None, sigma: float) -> Float[Tensor, "n 3"]:
+    """Where to begin: of 40 × 40 pairs of T1 and T2 the one whose signals, times the best PD, come nearest."""
+    t1 = torch.logspace(-0.7, 0.8, 40, dtype=torch.float64)
+    t2 = torch.logspace(-1.9, 0.5, 40, dtype=torch.float64)
+    table = torch.cartesian_prod(torch.zeros(1, dtype=torch.float64), t1.log(), t2.log())
+    table = table[table[:, 2] <= table[:, 1]]
+    shape = _predict(table, protocol)
+    best = torch.empty(len(x), 3, dtype=torch.float64)
+    for rows in torch.arange(len(x)).split(2048):
+        along = x[rows] @ shape.T
+        pd = (along / shape.square().sum(-1)).clamp_min(1e-6)
+        off = x[rows].square().sum(-1, keepdim=True) - 2 * pd * along + pd**2 * shape.square().sum(-1)
+        cost = off / (2 * sigma**2)
+        if prior is not None:
+            away = table[None] - prior.theta
+            away = torch.stack(
+                [pd.log() - prior.theta[0], *away.expand(len(rows), -1, -1).unbind(-1)[1:]], -1
+            )
+            cost = cost + (prior.precision * away.square()).sum(-1) / 2
+        chosen = cost.argmin(-1)
+        best[rows] = table[chosen]
+        best[rows, 0] = pd[torch.arange(len(rows)), chosen].log()
+    return best
+
+
+# --- a better protocol -------------------------------------------------------------------------------------------
+
+
+def best_protocol(
+    start: Sequence[Acquisition],
+    tissues: Sequence[str] = ("wm", "gm"),
+    *,
+    sigma: float = 0.01,
+    longest_tr: Sequence[float],
+    shortest_te: float = 0.01,
+    steps: int = 400,
+) -> list[Acquisition]:
+    """The TE, TR and TI with the least Cramér–Rao bounds, for the sequences of ``start``.
+
+    Minimises the mean over tissues of ln det F⁻¹ (D-optimality: the volume of what is left unknown) by gradient
+    descent through the signal equations and their derivatives.
+
+    Args:
+        start: acquisitions that only have TE, TR and TI; where the search begins.
+        longest_tr: the most each may take, seconds; without a limit the answer is always "longer".
+        shortest_te: what the scanner can do, seconds.
+
+    Returns:
+        As many acquisitions as ``start`` has, times in whole milliseconds.
+    """
+    values = tissue_values(*tissues)
+    batch = AcquisitionBatch.of([start])
+    longest = torch.tensor([list(longest_tr)], dtype=torch.float64)
+    te, tr, ti = (x.double() for x in (batch.te, batch.tr, batch.ti))
+    # each time as a share of what it may be, so that any number is possible
+    shares = torch.stack([(tr / longest).clamp(0.05, 0.95), ((te - shortest_te) / (0.3 * tr)).clamp(0.02, 0.95),
+                          (ti / tr).clamp(0.05, 0.95)]).logit().requires_grad_()  # fmt: skip
+    optimiser = torch.optim.Adam([shares], lr=0.05)
+
+    def protocol() -> AcquisitionBatch:
+        share = shares.sigmoid()
+        tr = longest * share[0]
+        te = shortest_te + 0.3 * tr * share[1]
+        return replace(batch, te=te, tr=tr, ti=torch.where(batch.ti > 0, tr * share[2], 0.0))
+
+    for _ in range(steps):
+        information = fisher_information(jacobian(values, protocol()), sigma)
+        unknown = -torch.logdet(information).mean()
+        optimiser.zero_grad()
+        unknown.backward()
+        optimiser.step()
+    found = protocol()
+    result = []
+    for n, a in enumerate(start):
+        taken = SEQUENCES[a.sequence].takes
+        times = {k: round(found.setting(k)[0, n].item(), 3) for k in ("te", "tr", "ti") if k in taken}
+        result.append(Acquisition(a.sequence, **times))
+    return result

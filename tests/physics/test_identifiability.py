@@ -1,0 +1,122 @@
+"""Jacobian and bounds against finite differences, FACTS' values and repeated noise; the fit against known truth."""
+
+import time
+
+import pytest
+import torch
+
+from physldm.data import example_maps
+from physldm.physics import Acquisition, signal
+from physldm.physics.identifiability import (
+    Prior,
+    best_protocol,
+    blind_direction,
+    bounds_from,
+    cramer_rao,
+    jacobian,
+    map_fit,
+    tissue_values,
+)
+
+PROTOCOL = [
+    Acquisition("mprage", tr=2.4, ti=1.0),
+    Acquisition("flair", te=0.091, tr=9.0, ti=2.5),
+    Acquisition("spin_echo", te=0.1, tr=6.0),
+]
+TISSUES = tissue_values("wm", "gm", "csf")
+
+
+def scans(maps, protocol=PROTOCOL):
+    return torch.stack([signal(maps, a) for a in protocol])
+
+
+def test_jacobian_is_the_slope_of_the_signal():
+    found = jacobian(TISSUES, PROTOCOL)
+    step = 1e-5
+    for i in range(3):
+        up, down = TISSUES.clone(), TISSUES.clone()
+        up[:, i] *= 1 + step
+        down[:, i] *= 1 - step
+        maps = [x.T[:, None, :] for x in (up, down)]
+        slope = (scans(maps[0]) - scans(maps[1]))[:, 0].T / (2 * step)
+        torch.testing.assert_close(found[:, :, i], slope, atol=1e-8, rtol=1e-6)
+
+
+def test_bounds_are_the_reference_values():
+    """σ = 1 % of the signal of CSF's protons; reference values are rounded to two digits (CSF's to one or two)."""
+    wm, gm, csf = cramer_rao(TISSUES, PROTOCOL).tolist()
+    assert wm == pytest.approx([0.53, 0.37, 0.35], rel=0.02)
+    assert gm == pytest.approx([0.25, 0.10, 0.19], rel=0.02)
+    assert [round(csf[0], 1), round(csf[1], 2)] == [1.3, 0.03] and csf[2] == pytest.approx(25, rel=0.02)
+    longer = [*PROTOCOL[:2], Acquisition("spin_echo", te=0.455, tr=3.2)]
+    assert cramer_rao(TISSUES, longer)[0].tolist() == pytest.approx([3, 2, 2], rel=0.25)
+    assert torch.linalg.cond(jacobian(TISSUES, longer))[0].item() == pytest.approx(250, rel=0.02)
+
+
+def test_two_scans_leave_a_direction_unseen():
+    assert torch.isinf(cramer_rao(TISSUES, PROTOCOL[:2])).all()
+    blind = blind_direction(TISSUES, PROTOCOL[:2])
+    change = (jacobian(TISSUES, PROTOCOL[:2]) @ blind[..., None]).abs().max()
+    assert change < 1e-7
+    # proton density alone cannot be mistaken for anything where T1 and T2 are not asked for
+    assert bounds_from(torch.diag(torch.tensor([4.0, 1.0, 0.0], dtype=torch.float64))[None]).tolist() == [
+        [0.5, 1.0, float("inf")]
+    ]
+
+
+def test_voxels_and_prior_add_what_they_know():
+    one, many = cramer_rao(TISSUES, PROTOCOL), cramer_rao(TISSUES, PROTOCOL, voxels=400)
+    torch.testing.assert_close(many, one / 20)
+    prior = Prior()
+    with_prior = cramer_rao(TISSUES, PROTOCOL, prior=prior)
+    assert (with_prior < one).all() and (with_prior <= torch.tensor(prior.sd) + 1e-9).all()
+
+
+def test_no_fit_beats_the_bound_and_ours_reaches_it():
+    """Many noisy voxels of grey matter: the spread of the fit is the bound, in the limit of little noise."""
+    sigma, n = 5e-4, 4000
+    maps = TISSUES[1][:, None, None].expand(3, n, 1)
+    noise = torch.randn(3, n, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    fit = map_fit(
+        scans(maps) + sigma * noise, PROTOCOL, sigma=sigma, where=torch.ones(n, 1, dtype=torch.bool)
+    )
+    spread = (fit.maps[..., 0].double() / TISSUES[1][:, None]).log().std(1)
+    torch.testing.assert_close(spread, cramer_rao(TISSUES[1:2], PROTOCOL, sigma)[0], rtol=0.05, atol=0)
+
+
+def test_fit_finds_the_truth_where_it_can_and_says_where_it_cannot():
+    maps, fractions = example_maps()
+    where = maps[0] > 0.1
+    began = time.perf_counter()
+    fit = map_fit(scans(maps), PROTOCOL, sigma=0.01, where=where)
+    assert time.perf_counter() - began < 5
+    off = (fit.maps / maps - 1).abs()
+    for tissue in (0, 1):
+        inside = where & (fractions[tissue] > 0.6)
+        assert off[:, inside].max() < 1e-3 and fit.identified[:, inside].all()
+    fluid = where & (fractions[2] > 0.9)
+    assert not fit.identified[2, fluid].any() and fit.identified[1, fluid].all()
+    assert (fit.maps[:, ~where] == 0).all() and not fit.identified[:, ~where].any()
+
+
+def test_prior_pulls_and_no_data_gives_its_median():
+    prior = Prior(median=(0.8, 1.0, 0.1))
+    where = torch.ones(2, 2, dtype=torch.bool)
+    nothing = map_fit(torch.zeros(3, 2, 2), PROTOCOL, sigma=1e6, where=where, prior=prior)
+    torch.testing.assert_close(nothing.maps[:, 0, 0], torch.tensor(prior.median), rtol=1e-3, atol=0)
+    maps = TISSUES[2][:, None, None].expand(3, 2, 2)
+    t2 = map_fit(scans(maps), PROTOCOL, sigma=0.01, where=where, prior=prior).maps[2, 0, 0]
+    assert 0.1 < t2 < 1.0
+
+
+def test_fit_refuses_scans_without_a_protocol():
+    with pytest.raises(ValueError, match="scans"):
+        map_fit(torch.zeros(2, 4, 4), PROTOCOL, sigma=0.01, where=torch.ones(4, 4, dtype=torch.bool))
+
+
+def test_a_protocol_is_found_that_knows_more():
+    found = best_protocol(PROTOCOL, longest_tr=(3.0, 10.0, 6.0))
+    assert [a.sequence for a in found] == [a.sequence for a in PROTOCOL]
+    assert all(a.tr <= limit for a, limit in zip(found, (3.0, 10.0, 6.0), strict=True))
+    before, after = cramer_rao(TISSUES[:2], PROTOCOL), cramer_rao(TISSUES[:2], found)
+    assert (after < before / 3).all()

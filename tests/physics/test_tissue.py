@@ -1,0 +1,47 @@
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from physldm.physics.tissue import (
+    MEASURED,
+    PRIOR_T1,
+    PRIOR_T2,
+    TISSUES,
+    TISSUES_1_5T,
+    from_output,
+    log_normal,
+)  # fmt: skip
+
+
+def test_defaults_lie_within_what_was_measured():
+    for name, table, field in (("wm", TISSUES, 3.0), ("gm", TISSUES, 3.0)):
+        t1 = [m for m in MEASURED if m.tissue == name and m.field == field and m.property == "T1"]
+        values = [m.value for m in t1 if m.value]
+        assert min(values) <= table[name].t1 <= max(values)
+    assert abs(TISSUES["csf"].t1 - 4.16) < 0.26
+    assert all(TISSUES_1_5T[n].t1 < TISSUES[n].t1 for n in TISSUES_1_5T)
+
+
+def test_every_source_is_in_the_references():
+    references = (Path(__file__).parents[2] / "book" / "references.bib").read_text(encoding="utf-8")
+    keys = set(re.findall(r"@\w+\{(\w+),", references))
+    assert {m.source for m in MEASURED} <= keys
+
+
+def test_log_normal_is_a_density_with_this_median():
+    t = torch.linspace(1e-4, 20, 2_000_001, dtype=torch.float64)
+    p = log_normal(t, PRIOR_T1, 0.5)
+    area = torch.cumulative_trapezoid(p, t)
+    assert area[-1].item() == pytest.approx(1, abs=1e-4)
+    assert t[int((area < 0.5).sum())].item() == pytest.approx(PRIOR_T1, abs=1e-3)
+    other = (
+        torch.distributions.LogNormal(torch.tensor(PRIOR_T2).log(), 0.4).log_prob(torch.tensor(0.13)).exp()
+    )
+    assert log_normal(torch.tensor(0.13), PRIOR_T2, 0.4).item() == pytest.approx(other.item(), rel=1e-5)
+
+
+def test_output_zero_is_the_median_and_nothing_is_negative():
+    assert from_output(torch.zeros(1), PRIOR_T2).item() == pytest.approx(0.1)
+    assert (from_output(torch.linspace(-20, 20, 9), PRIOR_T1) > 0).all()
