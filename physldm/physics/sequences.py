@@ -344,20 +344,13 @@ READOUT = {
 }
 
 
+END = "tr − (train_length − centre_echo) · echo_spacing"
 TRAIN_FITS = (
     ("te", "<", "echo_spacing", lambda a: a.echo_spacing),
     ("centre_echo", "<", "train_length", lambda a: a.train_length),
-    (
-        "ti",
-        "≥",
-        "centre_echo · echo_spacing",
-        lambda a: a.centre_echo * a.echo_spacing,
-    ),  # the read-out begins after the inversion
-    (
-        "ti",
-        "≤",
-        lambda a: a.tr - (a.train_length - a.centre_echo) * a.echo_spacing,
-    ),  # and ends before the next
+    # the read-out begins after the inversion, and ends before the next
+    ("ti", "≥", "centre_echo · echo_spacing", lambda a: a.centre_echo * a.echo_spacing),
+    ("ti", "≤", END, lambda a: a.tr - (a.train_length - a.centre_echo) * a.echo_spacing),
 )
 
 
@@ -509,7 +502,7 @@ def psir(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
     limits=(
         *TRAIN_FITS,
         ("ti2", "≥", "ti + train_length · echo_spacing", lambda a: a.ti + a.train_length * a.echo_spacing),
-        ("ti2", "≤", "tr − (train_length − centre_echo) · echo_spacing", lambda a: a.tr - (a.train_length - a.centre_echo) * a.echo_spacing),
+        ("ti2", "≤", END, lambda a: a.tr - (a.train_length - a.centre_echo) * a.echo_spacing),
     ),
     signed=True,
 )  # fmt: skip
