@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from physldm.physics import TISSUES, Acquisition, signal
+from physldm.physics import TISSUES, Acquisition, Tissue, signal
 from physldm.physics.noise import complex_noise_magnitude, smooth_field
 from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
@@ -108,8 +109,10 @@ def make_subject(
     return Subject(maps, fractions, clean, scans, acquisitions, gain, affine)
 
 
-def example_maps(spacing: int = 1) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "4 H W"]]:
-    """One slice through the lateral ventricles of the average brain, filled with the tissue table's values.
+def example_maps(
+    spacing: int = 1, tissues: Mapping[str, Tissue] = TISSUES
+) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "4 H W"]]:
+    """One slice through the lateral ventricles of the average brain, filled with a table's values (it has no lesion).
 
     Returns:
         maps ``[3, H, W]`` (PD, T1, T2) and fractions ``[4, H, W]`` (WM, GM, CSF, lesion).
@@ -117,7 +120,8 @@ def example_maps(spacing: int = 1) -> tuple[Float[Tensor, "3 H W"], Float[Tensor
     grid = _grid(spacing, (92,))
     fractions = _sample(_pooled(load_anatomy().name, spacing), grid.points)[:3]
     fractions = torch.cat([fractions, torch.zeros_like(fractions[:1])])
-    table = [torch.tensor([t.pd, t.t1, t.t2])[:, None, None, None] for t in (TISSUES[c] for c in CLASSES)]
+    rows = ({**TISSUES, **tissues}[c] for c in CLASSES)
+    table = [torch.tensor([t.pd, t.t1, t.t2])[:, None, None, None] for t in rows]
     return to_slices(_mix_properties(fractions, table))[0], to_slices(fractions)[0]
 
 

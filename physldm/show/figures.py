@@ -66,7 +66,7 @@ def show_images(
     for r, row in enumerate(grid):
         pixels = [_pixels(image) for image in row]
         if each:
-            pixels, unit = [p / np.percentile(p, 99.5) for p in pixels], "share of the brightest"
+            pixels, unit = [p / np.percentile(np.abs(p), 99.5) for p in pixels], "share of the brightest"
         low, high = limits or (min(0.0, *(p.min() for p in pixels)), np.percentile(pixels, 99.5))
         for axis, image in zip(axes[r], pixels, strict=True):
             shown = axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
@@ -126,7 +126,7 @@ def show_curves(
     marks: Mapping[str, float] | None = None,
     zero: bool = False,
 ) -> Figure:
-    """One line a tissue, in that tissue's colour and style.
+    """One line a tissue, in that tissue's colour and style; a line of another name in the next free ones.
 
     Args:
         lines: ``{"wm": [n], ...}``. marks: ``{"TI = 1.0 s": 1.0}``, vertical lines with a name.
@@ -134,9 +134,11 @@ def show_curves(
     """
     figure, axis = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
     figure.set_facecolor("white")
+    looks = list(TISSUE_NAMES)
     for name, y in lines.items():
-        axis.plot(_pixels(x), _pixels(y), TISSUE_STYLES[name], color=TISSUE_COLOURS[name], lw=2,
-                  label=TISSUE_NAMES[name])  # fmt: skip
+        look = name if name in TISSUE_NAMES else looks[list(lines).index(name)]
+        axis.plot(_pixels(x), _pixels(y), TISSUE_STYLES[look], color=TISSUE_COLOURS[look], lw=2,
+                  label=TISSUE_NAMES.get(name, name))  # fmt: skip
     if zero:
         axis.axhline(0, color="0.6", lw=0.8)
     for text, at in (marks or {}).items():
@@ -145,6 +147,86 @@ def show_curves(
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
+    return _finished(figure)
+
+
+def show_surface(
+    x: Float[Tensor, " n"],
+    y: Float[Tensor, " m"],
+    values: Mapping[str, Float[Tensor, "m n"]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    label: str,
+    levels: Sequence[float],
+) -> Figure:
+    """How a number depends on two settings, a panel a tissue, on one scale; lines where it reaches ``levels``."""
+    figure, axes = plt.subplots(
+        1,
+        len(values),
+        figsize=(2.6 * len(values) + 0.9, 2.9),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
+    )
+    figure.set_facecolor("white")
+    for axis, (name, z) in zip(axes[0], values.items(), strict=True):
+        grid = _pixels(x), _pixels(y), np.clip(_pixels(z), levels[0], levels[-1])
+        shown = axis.contourf(
+            *grid, levels=np.linspace(levels[0], levels[-1], 41), cmap="cividis", extend="both"
+        )
+        lines = axis.contour(*grid, levels=levels[1:-1], colors="white", linewidths=1)
+        axis.clabel(lines, fmt="%g", fontsize=8)
+        axis.set(xlabel=xlabel, title=TISSUE_NAMES.get(name, name))
+    axes[0, 0].set_ylabel(ylabel)
+    figure.colorbar(shown, ax=axes[0], label=label, ticks=levels)
+    return _finished(figure)
+
+
+def show_ranges(rows: Sequence[tuple[str, str, float | None, float, float]], *, xlabel: str) -> Figure:
+    """What different sources say of one number: a point and a bar a source, or a bar alone.
+
+    Args:
+        rows: (tissue, source, value or None, lowest, highest), top to bottom.
+    """
+    figure, axis = plt.subplots(figsize=(6.6, 0.34 * len(rows) + 0.9), layout="constrained")
+    figure.set_facecolor("white")
+    for place, (tissue, _, value, low, high) in enumerate(rows):
+        colour = TISSUE_COLOURS[tissue]
+        axis.plot([low, high], [place, place], TISSUE_STYLES[tissue], color=colour, lw=2.5)
+        if value is not None:
+            axis.plot(value, place, "o", color=colour, ms=7)
+    axis.set_yticks(range(len(rows)), [f"{source} · {TISSUE_NAMES[t]}" for t, source, *_ in rows], fontsize=9)
+    axis.set(xlabel=xlabel, xlim=(0, None))
+    axis.invert_yaxis()
+    axis.grid(axis="x", color="0.9")
+    axis.spines[["top", "right"]].set_visible(False)
+    return _finished(figure)
+
+
+def show_bounds(bounds: Mapping[str, Float[Tensor, "n 3"]], tissues: Sequence[str]) -> Figure:
+    """Cramér–Rao bounds of PD, T1 and T2 in percent, on a logarithmic scale, a panel a property.
+
+    Args:
+        bounds: ``{"protocol": [n, 3]}`` for n tissues, relative (0.1 is 10 %); infinite ones end at the edge.
+    """
+    figure, axes = plt.subplots(
+        1, 3, figsize=(8.2, 0.55 * len(bounds) + 1.5), layout="constrained", sharex=True, sharey=True
+    )
+    figure.set_facecolor("white")
+    for c, (axis, prop) in enumerate(zip(axes, ("PD", "T1", "T2"), strict=True)):
+        for place, values in enumerate(bounds.values()):
+            for n, name in enumerate(tissues):
+                percent = min(100 * float(values[n, c]), 1e4)
+                axis.plot(percent, place + 0.2 * (n - (len(tissues) - 1) / 2), "os^D"[n], ms=7,
+                          color=TISSUE_COLOURS[name], label=TISSUE_NAMES[name] if place == 0 else None)  # fmt: skip
+        axis.set(xscale="log", xlim=(1, 1e4), title=prop, xlabel="bound (%)")
+        axis.axvline(100, color="0.6", lw=0.8, ls=(0, (2, 2)))
+        axis.grid(axis="x", color="0.9")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(bounds)), list(bounds))
+    axes[0].set_ylim(len(bounds) - 0.5, -0.5)
+    axes[-1].legend(frameon=False, fontsize=8)
     return _finished(figure)
 
 

@@ -221,3 +221,237 @@ def equal_parts(answer: int) -> Verdict:
     if not 0 <= int(answer) < 1000:
         return _not_yet("t runs from 0 to 999.")
     return _not_yet(f"At t = {int(answer)} the share of signal is {signal_left[int(answer)]:.3f}.")
+
+
+@_verdict
+def refocused_spin_echo(answer: Callable) -> Verdict:
+    """Chapter 02: ``answer(pd, t1, t2, te, tr)`` is the spin echo with its refocusing pulse."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.refocused_spin_echo(my_spin_echo).")
+    pd, t1, t2, te, tr = 0.8, 1.2, 0.09, 0.2, 1.5
+    found = answer(pd, t1, t2, te, tr)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the equation.")
+    found, decay = float(found), pd * math.exp(-te / t2)
+    # played, not quoted: 90°, half an echo time, turned over, the rest
+    mz = -(1 - math.exp(-te / 2 / t1))
+    mz = 1 - (1 - mz) * math.exp(-(tr - te / 2) / t1)
+    slips = {
+        decay * (1 - math.exp(-tr / t1)): "That is Eq. 1: nothing happens to Mz at TE/2.",
+        decay
+        * (1 - 2 * math.exp(-(tr - te) / t1) + math.exp(-tr / t1)): "The refocusing pulse comes at TE/2, not "
+        "at TE.",
+        decay
+        * (1 - math.exp(-(tr - te / 2) / t1)): "The pulse at TE/2 turns Mz over. It does not set it to zero.",
+        mz * pd: "The decay during the echo time is missing.",
+    }
+    for slip, hint in slips.items():
+        if math.isclose(found, slip, rel_tol=1e-4):
+            return _not_yet(hint)
+    if not math.isclose(found, decay * mz, rel_tol=1e-4):
+        return _not_yet(f"For PD {pd}, T1 {t1} s, T2 {t2} s, TE {te} s, TR {tr} s it gives {found:.4g}.")
+    return Verdict(True, "Recover for TE/2, turn over, recover for TR − TE/2.")
+
+
+@_verdict
+def inversion_events(answer: Callable) -> Verdict:
+    """Chapter 02: ``answer(ti, tr)`` is one repetition of an inversion recovery as a list of events."""
+    from physldm.physics.bloch import Read, steady_state
+
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.inversion_events(my_events).")
+    ti, tr, t1 = 0.7, 3.0, 1.1
+    events = answer(ti, tr)
+    if events is None or events is ...:
+        return _not_yet("Return a list of events: Pulse(...), Delay(...), Spoil(), Read().")
+    if sum(isinstance(e, Read) for e in events) != 1:
+        return _not_yet("There must be exactly one Read().")
+    # T2 of 20 ms: what a delay does not spoil is gone all the same
+    m = steady_state(events, t1, 0.02)[0]
+    seen = math.hypot(float(m[0]), float(m[1]))
+    expected = abs(1 - 2 * math.exp(-ti / t1) + math.exp(-tr / t1))
+    if seen < 1e-6:
+        return _not_yet("Nothing is seen: along z the water is silent. It takes a 90° pulse before Read().")
+    if math.isclose(seen, abs(1 - 2 * math.exp(-ti / t1) + math.exp(-(tr + ti) / t1)), rel_tol=1e-3):
+        return _not_yet("One repetition now lasts TI + TR. What is left of TR after the wait?")
+    if math.isclose(seen, 1 - math.exp(-tr / t1), rel_tol=1e-3):
+        return _not_yet("That is a saturation recovery: where is the inversion?")
+    if not math.isclose(seen, expected, rel_tol=1e-3):
+        return _not_yet(
+            f"At TI {ti} s, TR {tr} s, T1 {t1} s it reads {seen:.4f}, the equation {expected:.4f}."
+        )
+    return Verdict(True, "The simulator finds 1 − 2 exp(−TI/T1) + exp(−TR/T1), and nobody told it.")
+
+
+# Four equations as four simulators might have them. Three are wrong.
+SUSPECTS = {
+    "a": lambda pd, t1, t2, te, tr, ti: pd * (1 - math.exp(-te / t1)) * math.exp(-tr / t2),
+    "b": lambda pd, t1, t2, te, tr, ti: pd * (1 - 2 * math.exp(-ti / t1) / (1 + math.exp(-tr / ti))),
+    "c": lambda pd, t1, t2, te, tr, ti: pd
+    * (1 - math.exp(-tr / t1)) * (1 - 2 * math.exp(-ti / t1)) * math.exp(-te / t2),
+    "d": lambda pd, t1, t2, te, tr, ti: pd * (1 - 2 * math.exp(-ti / t1) + math.exp(-tr / t1)) * math.exp(-te / t2),
+}  # fmt: skip
+BUGS = {"a": "TE and TR swapped", "b": "TI for T1", "c": "product of two scans", "d": "none"}
+
+
+@_verdict
+def planted_bugs(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 02: ``answer`` says what is wrong with each suspect, ``{"a": ..., "b": ..., "c": ..., "d": ...}``."""
+    if not isinstance(answer, Mapping) or set(answer) != set(BUGS):
+        return _not_yet('Name all four: {"a": ..., "b": ..., "c": ..., "d": ...}.')
+    for suspect, bug in answer.items():
+        if bug is ...:
+            return _not_yet("Replace the dots by one of: " + ", ".join(sorted(BUGS.values())) + ".")
+        if bug not in BUGS.values():
+            return _not_yet(f"{suspect}: found {bug!r}, expected one of {', '.join(sorted(BUGS.values()))}.")
+    wrong = [suspect for suspect, bug in answer.items() if bug != BUGS[suspect]]
+    if wrong:
+        return _not_yet(f"Look again at {', '.join(wrong)}. Try limits: TE to 0, TR to ∞, TI to 0.")
+    return Verdict(True, "Limits find such bugs; a picture that merely looks plausible does not.")
+
+
+@_verdict
+def real_null(answer: numbers.Real) -> Verdict:
+    """Chapter 02: the TI (s) at which CSF (T1 4.2 s) vanishes from the usual MPRAGE with its read-out, TR 2.4 s."""
+    found = float(answer)
+    eq1 = -4.2 * math.log((1 + math.exp(-2.4 / 4.2)) / 2)
+    if math.isclose(found, eq1, abs_tol=0.01):
+        return _not_yet("That is where Eq. 1 has its null. The read-out's pulses eat up magnetisation.")
+    if not 0.6248 <= found <= 1.7752:
+        return _not_yet("The read-out does not fit: TI must lie between 0.625 and 1.775 s.")
+    # pulse by pulse, until it settles
+    mz, cos, es, before = 1.0, math.cos(math.radians(8.0)), 0.0071, 88
+    for _ in range(60):
+        mz = 1 - (1 + mz) * math.exp(-(found - before * es) / 4.2)
+        for pulse in range(176):
+            seen = mz if pulse == before else seen if pulse else 0.0
+            mz = 1 - (1 - mz * cos) * math.exp(-es / 4.2)
+        mz = 1 - (1 - mz) * math.exp(-(2.4 - found - 88 * es) / 4.2)
+    if abs(seen) < 0.005:
+        return Verdict(True, f"There Mz of CSF is {seen:+.4f}: 0.3 s earlier than Eq. 1 says.")
+    return _not_yet(f"At TI {found:.3g} s the Mz of CSF is {seen:+.3f}.")
+
+
+@_verdict
+def null_range(answer: tuple[float, float]) -> Verdict:
+    """Chapter 03: the TIs (s) that null white matter in a FLAIR of TR 9 s, for the least and greatest T1 reported."""
+    low, high = (-t1 * math.log((1 + math.exp(-9 / t1)) / 2) for t1 in (0.699, 1.735))
+    found = tuple(float(x) for x in answer)
+    if len(found) != 2:
+        return _not_yet("Give two times in seconds: (shortest, longest).")
+    if found[0] > found[1]:
+        return _not_yet("The shorter one first.")
+    if math.isclose(found[0], low, abs_tol=0.005) and math.isclose(found[1], high, abs_tol=0.01):
+        return Verdict(True, "A factor of two and a half in T1 is a factor of two and a half in TI.")
+    return _not_yet(f"For T1 0.699 s and 1.735 s, TR 9 s, solve 1 − 2E(TI) + E(TR) = 0. Found {found}.")
+
+
+@_verdict
+def how_far(answer: numbers.Real) -> Verdict:
+    """Chapter 03: how many standard deviations ln T2 of CSF (1.9 s) is from a prior of median 0.1 s and SD 0.5."""
+    found = float(answer)
+    if math.isclose(found, math.log(19) / 0.5, abs_tol=0.05):
+        return Verdict(True, "Nearly six: for this prior there is no such thing as fluid.")
+    if math.isclose(found, (1.9 - 0.1) / 0.5, abs_tol=0.05):
+        return _not_yet("The Gaussian is in ln T2. Take logarithms before you subtract.")
+    if math.isclose(found, math.log(19), abs_tol=0.02):
+        return _not_yet("That is the distance in ln T2. How many standard deviations is it?")
+    return _not_yet("(ln 1.9 − ln 0.1) over the standard deviation.")
+
+
+@_verdict
+def common_t1(answer: numbers.Real) -> Verdict:
+    """Chapter 03: median T1 (s) of half white matter (0.85 s) and half grey (1.45 s), averaged as logarithms."""
+    found = float(answer)
+    if math.isclose(found, math.sqrt(0.85 * 1.45), abs_tol=0.005):
+        return Verdict(True, "The geometric mean, a little below the plain one.")
+    if math.isclose(found, (0.85 + 1.45) / 2, abs_tol=0.005):
+        return _not_yet("That is the plain mean. Average the logarithms, then take exp.")
+    return _not_yet("exp of the mean of ln 0.85 and ln 1.45.")
+
+
+@_verdict
+def t2_slope(answer: Callable) -> Verdict:
+    """Chapter 04: ``answer(pd, t1, t2, te, tr)`` is ∂s/∂ln T2 of the spin echo of Eq. 1."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.t2_slope(my_slope).")
+    pd, t1, t2, te, tr = 0.8, 1.2, 0.09, 0.05, 1.5
+    found = answer(pd, t1, t2, te, tr)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the slope.")
+    found = float(found)
+
+    def s(t2):
+        return pd * (1 - math.exp(-tr / t1)) * math.exp(-te / t2)
+
+    slope = (s(t2 * (1 + 1e-6)) - s(t2 * (1 - 1e-6))) / 2e-6
+    if math.isclose(found, slope, rel_tol=1e-4):
+        return Verdict(True, "s · TE/T2: a scan with TE = 0 knows nothing of T2.")
+    if math.isclose(found, slope / t2, rel_tol=1e-4):
+        return _not_yet("That is ∂s/∂T2. For ∂s/∂ln T2 multiply by T2.")
+    if math.isclose(found, -slope, rel_tol=1e-4):
+        return _not_yet("The sign: a longer T2 leaves more signal.")
+    return _not_yet(f"For TE {te} s, TR {tr} s and T2 {t2} s it gives {found:.4g}.")
+
+
+@_verdict
+def hidden_change(answer: tuple[float, float]) -> Verdict:
+    """Chapter 04: by what percent T1 and T2 of white matter must change to hide a PD that is 10 % higher."""
+    from physldm.physics.identifiability import tissue_values
+
+    found = tuple(float(x) for x in answer)
+    if len(found) != 2:
+        return _not_yet("Give two numbers in percent: (change of T1, change of T2).")
+    if all(abs(x) < 0.5 for x in found):
+        return _not_yet("Percent, please: 5.0 for five percent.")
+    protocol = [
+        Acquisition("mprage", tr=2.4, ti=1.0),
+        Acquisition("flair", te=0.091, tr=9.0, ti=2.5),
+        Acquisition("spin_echo", te=0.1, tr=6.0),
+    ]
+    before = tissue_values("wm")[0][:, None, None]
+    change = torch.tensor([1.1, 1 + found[0] / 100, 1 + found[1] / 100], dtype=torch.float64)[:, None, None]
+    off = torch.stack([signal(before * change, a) - signal(before, a) for a in protocol]).abs().max().item()
+    if off < 0.0025:
+        return Verdict(True, f"No scan changes by more than {off:.4f}, and the noise is 0.01.")
+    return _not_yet(f"A scan still changes by {off:.4f} (the noise is 0.01; get below 0.0025).")
+
+
+@_verdict
+def voxels_needed(answer: numbers.Real) -> Verdict:
+    """Chapter 04: how many voxels of white matter must share their PD, T1 and T2 for PD to be known to 5 %."""
+    found, one = float(answer), 0.5329
+    needed = math.ceil((one / 0.05) ** 2)
+    if needed - 1 <= found <= needed + 3:
+        return Verdict(True, f"{needed}: the bound falls with the root of their number.")
+    if math.isclose(found, one / 0.05, abs_tol=1):
+        return _not_yet(
+            "Twice the voxels is not twice the knowledge of PD: information adds up, its root counts."
+        )
+    return _not_yet(
+        f"With {found:g} voxels PD would be known to {100 * one / math.sqrt(max(found, 1e-9)):.1f} %."
+    )
+
+
+@_verdict
+def protocol_design(answer) -> Verdict:
+    """Chapter 04: three acquisitions of Eq. 1, TRs of 18 s together, TE ≥ 10 ms, PD of white matter known to 5 %."""
+    from physldm.physics.identifiability import cramer_rao, tissue_values
+
+    scans = list(answer)
+    if len(scans) != 3 or not all(isinstance(a, Acquisition) for a in scans):
+        return _not_yet("Give a list of three acquisitions.")
+    for a in scans:
+        if a.sequence not in ("mprage", "spin_echo", "flair"):
+            return _not_yet(f"{a.sequence}: expected mprage, spin_echo or flair.")
+        if a.sequence != "mprage" and a.te < 0.01:
+            return _not_yet(f"TE {a.te:g} s: the scanner cannot listen before 0.01 s.")
+    total = sum(a.tr for a in scans)
+    if total > 18:
+        return _not_yet(f"The three TRs take {total:.1f} s together; there are 18.")
+    bound = 100 * float(cramer_rao(tissue_values("wm"), scans)[0, 0])
+    if bound > 5:
+        return _not_yet(
+            f"PD of white matter is known to {bound:.1f} %. Which scan would show PD and little else?"
+        )
+    return Verdict(True, f"PD of white matter is known to {bound:.1f} %, in one voxel.")
