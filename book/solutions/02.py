@@ -37,8 +37,6 @@ def real_null():
     low, high = 0.63, 1.77
     while high - low > 1e-4:
         ti = (low + high) / 2
-        s = mprage_readout(
-            1.0, 4.2, 1.9, tr=2.4, ti=ti, centre_echo=88, **train
-        )
+        s = mprage_readout(1.0, 4.2, 1.9, tr=2.4, ti=ti, centre_echo=88, **train)
         low, high = (ti, high) if s < 0 else (low, ti)
     return ti

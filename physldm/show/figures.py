@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from jaxtyping import Float
+from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -79,27 +80,28 @@ def show_images(
     return _finished(figure)
 
 
-def show_maps(maps: Mapping[str, Float[Tensor, "3 H W"]]) -> Figure:
+def show_maps(maps: Mapping[str, Float[Tensor, "3 H W"]], *, scale_pd: bool = True) -> Figure:
     """PD, T1 and T2 of one or more brains, a brain a row, each property on one scale for all of them.
 
     Args:
-        maps: ``{"name": [3, H, W]}``. PD is scaled to the 99.5th percentile of each brain, for its unit is
-            the scanner's; T1 and T2 are shown only where there is PD.
+        maps: ``{"name": [3, H, W]}``. T1 and T2 are shown only where there is PD.
+        scale_pd: divide PD by each brain's 99.5th percentile, for its unit is the scanner's; otherwise it is shown
+            as it is, on a scale from 0 to 1.2.
     """
     figure, axes = _panels(len(maps), 3, (2.2, 2.35))
     for r, (name, brain) in enumerate(maps.items()):
         values = _pixels(brain)
-        pd = values[0] / np.percentile(values[0], 99.5)
+        pd = values[0] / np.percentile(values[0], 99.5) if scale_pd else values[0]
         inside = pd > 0.15
         for c, (prop, unit, cmap, limits) in enumerate(MAPS):
             image = pd if prop == "PD" else np.where(inside, values[c], np.nan)
-            low, high = limits or (0.0, 1.0)
+            low, high = limits or (0.0, 1.0 if scale_pd else 1.2)
             shown = axes[r, c].imshow(image, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
             axes[r, c].set_facecolor("black")
             if r == 0:
                 axes[r, c].set_title(prop)
             figure.colorbar(shown, ax=axes[r, c], label=unit, shrink=0.8, aspect=16, pad=0.02,
-                            extend="neither" if prop == "PD" else "max")  # fmt: skip
+                            extend="neither" if prop == "PD" and scale_pd else "max")  # fmt: skip
         if len(maps) > 1:
             axes[r, 0].text(-0.06, 0.5, name, transform=axes[r, 0].transAxes, rotation=90,
                             ha="right", va="center")  # fmt: skip
@@ -160,7 +162,7 @@ def show_surface(
     label: str,
     levels: Sequence[float],
 ) -> Figure:
-    """How a number depends on two settings, a panel a tissue, on one scale; lines where it reaches ``levels``."""
+    """How a number depends on two settings, a panel a tissue, on one scale with steps at ``levels``."""
     figure, axes = plt.subplots(
         1,
         len(values),
@@ -171,12 +173,11 @@ def show_surface(
     )
     figure.set_facecolor("white")
     for axis, (name, z) in zip(axes[0], values.items(), strict=True):
-        grid = _pixels(x), _pixels(y), np.clip(_pixels(z), levels[0], levels[-1])
+        # one colour a step: steps may grow by factors, and stay apart on the bar
         shown = axis.contourf(
-            *grid, levels=np.linspace(levels[0], levels[-1], 41), cmap="cividis", extend="both"
-        )
-        lines = axis.contour(*grid, levels=levels[1:-1], colors="white", linewidths=1)
-        axis.clabel(lines, fmt="%g", fontsize=8)
+            _pixels(x), _pixels(y), _pixels(z), levels=levels, norm=BoundaryNorm(levels, 256, extend="max"),
+            cmap="cividis", extend="max",
+        )  # fmt: skip
         axis.set(xlabel=xlabel, title=TISSUE_NAMES.get(name, name))
     axes[0, 0].set_ylabel(ylabel)
     figure.colorbar(shown, ax=axes[0], label=label, ticks=levels)
@@ -193,7 +194,7 @@ def show_ranges(rows: Sequence[tuple[str, str, float | None, float, float]], *, 
     figure.set_facecolor("white")
     for place, (tissue, _, value, low, high) in enumerate(rows):
         colour = TISSUE_COLOURS[tissue]
-        axis.plot([low, high], [place, place], TISSUE_STYLES[tissue], color=colour, lw=2.5)
+        axis.plot([low, high], [place, place], color=colour, lw=2.5)
         if value is not None:
             axis.plot(value, place, "o", color=colour, ms=7)
     axis.set_yticks(range(len(rows)), [f"{source} · {TISSUE_NAMES[t]}" for t, source, *_ in rows], fontsize=9)
@@ -220,7 +221,7 @@ def show_bounds(bounds: Mapping[str, Float[Tensor, "n 3"]], tissues: Sequence[st
                 percent = min(100 * float(values[n, c]), 1e4)
                 axis.plot(percent, place + 0.2 * (n - (len(tissues) - 1) / 2), "os^D"[n], ms=7,
                           color=TISSUE_COLOURS[name], label=TISSUE_NAMES[name] if place == 0 else None)  # fmt: skip
-        axis.set(xscale="log", xlim=(1, 1e4), title=prop, xlabel="bound (%)")
+        axis.set(xscale="log", xlim=(0.1, 1e4), title=prop, xlabel="bound (%)")
         axis.axvline(100, color="0.6", lw=0.8, ls=(0, (2, 2)))
         axis.grid(axis="x", color="0.9")
         axis.spines[["top", "right"]].set_visible(False)

@@ -78,13 +78,16 @@ def equation_in_javascript(name: str) -> str:
 
 
 def limits_in_javascript(name: str) -> str:
-    """What must hold between the settings of a sequence: a list of ``[setting, relation, (settings) => bound]``."""
+    """What must hold between the settings of a sequence: a list of
+    ``[setting, relation, (settings) => bound, bound in words]``."""
     model, rows = SEQUENCES[name], []
-    for setting, relation, bound in model.limits:
+    for setting, relation, words, bound in model.limits:
 
         def value(settings):
             return bound(SimpleNamespace(**{key: settings[key] for key in model.settings}))  # noqa: B023
 
         outer, _, result = _written(value)
-        rows.append(f'["{setting}", "{relation}", (settings) => {{ {" ".join(outer)} return {result}; }}]')
+        rows.append(
+            f'["{setting}", "{relation}", (settings) => {{ {" ".join(outer)} return {result}; }}, "{words}"]'
+        )
     return f"[{', '.join(rows)}]"
