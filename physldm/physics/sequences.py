@@ -165,6 +165,18 @@ def _sin_cos(flip_angle, like: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sin(alpha), 2 * torch.sin(alpha / 2) ** 2
 
 
+def t1_star(t1: Tensor, *, flip_angle, echo_spacing) -> Tensor:
+    """The time constant T1* with which Mz settles under a train of pulses, always shorter than T1.
+
+    Equation: eq-t1-star (Deichmann et al. 2000; Look and Locker 1970)
+
+    Args:
+        t1, echo_spacing: seconds. flip_angle: degrees, less than 90.
+    """
+    alpha = torch.deg2rad(torch.as_tensor(flip_angle, dtype=t1.dtype, device=t1.device))
+    return 1 / (1 / t1 - torch.log(torch.cos(alpha)) / echo_spacing)
+
+
 def _train(flip_angle, echo_spacing, t1: Tensor) -> Callable[..., Tensor]:
     """A train of pulses α, one every echo spacing: ``after(mz, n)`` is Mz just before pulse n, counted from 0.
 
@@ -364,7 +376,7 @@ def mprage_readout(
 ) -> Tensor:  # fmt: skip
     """MPRAGE as it is played: inversion, a wait, a train of small pulses, a wait. TI ends at the echo of k-space's centre.
 
-    Equation: eq-mprage-readout, eq-t1-star (Deichmann et al. 2000). The signal includes sin α.
+    Equation: eq-mprage-readout (Deichmann et al. 2000). The signal includes sin α.
 
     Args:
         pd: proton density, arbitrary units. t1, t2: seconds.

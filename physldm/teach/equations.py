@@ -13,16 +13,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-LABELLED = re.compile(r"\$\$(?P<latex>[^$]+)\$\$\s*\((?P<label>eq-[a-z0-9-]+)\)")
+LABELLED = re.compile(r"\$\$(?P<latex>[^$]+)\$\$\s*\((?P<label>(?:eq|step)-[a-z0-9-]+)\)")
 NAMED = re.compile(r"\beq-[a-z][a-z0-9-]*")
-# How the notation page writes a symbol → the single letter that SymPy's LaTeX parser gets.
+# How the notation page writes a symbol → the single letter that SymPy's LaTeX parser gets; longer ones first.
 SYMBOLS = {
+    r"\sin\alpha": "A",
+    r"\cos\alpha": "C",
+    r"\mathrm{TE}_{\mathrm{eff}}": "l",
+    r"\mathrm{TI}_2": "d",
     r"\mathrm{PD}": "p",
     r"\mathrm{TE}": "a",
     r"\mathrm{TR}": "b",
     r"\mathrm{TI}": "c",
+    r"\mathrm{ES}": "h",
+    "T_1^*": "t",
+    "T_2^*": "o",
+    "T_2'": "x",
     "T_1": "u",
     "T_2": "v",
+    r"M_\infty'": "f",
+    r"M_\infty": "m",
+    "M_0": "y",
+    "M_1": "j",
+    "M_N": "n",
+    "N": "q",
+    "S_1": "z",
+    "S_2": "s",
 }
 
 
@@ -35,8 +51,8 @@ def page_text(page: Path) -> str:
     return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
 
 
-def equations_of_book(book: Path) -> dict[str, tuple[Path, str]]:
-    """``{label: (page, LaTeX)}`` of every labelled equation.
+def labelled_equations(book: Path) -> dict[str, tuple[Path, str]]:
+    """``{label: (page, LaTeX)}`` of every labelled equation and every step of a derivation.
 
     Raises:
         ValueError: a label is used twice.
@@ -49,6 +65,11 @@ def equations_of_book(book: Path) -> dict[str, tuple[Path, str]]:
                 raise ValueError(f"{page}: {label} is already on {found[label][0]}")
             found[label] = (page, match["latex"].strip())
     return found
+
+
+def equations_of_book(book: Path) -> dict[str, tuple[Path, str]]:
+    """``{label: (page, LaTeX)}`` of every labelled equation that a function must compute."""
+    return {k: v for k, v in labelled_equations(book).items() if k.startswith("eq-")}
 
 
 def _docstrings(file: Path) -> Iterator[tuple[str, str]]:
@@ -69,13 +90,20 @@ def equations_of_package() -> dict[str, str]:
 
 
 def right_side(latex: str):
-    """The right-hand side of ``s = …`` as a SymPy expression in p, a, b, c, u, v (see ``SYMBOLS``)."""
+    """The right-hand side of ``… = …`` as a SymPy expression in the letters of ``SYMBOLS``, e, k, w and r."""
     from sympy.parsing.latex import parse_latex
 
-    text = latex.rstrip(".,").split("=", 1)[1]
+    text = latex.rstrip("., ").split("=", 1)[1]
     for symbol, letter in SYMBOLS.items():
         text = text.replace(symbol, f" {letter} ")
-    text = text.replace(r"\left", "").replace(r"\right", "").replace(r"\,", " ")
-    # what stands side by side is multiplied; said aloud, or p (…) would be a function called p
-    text = re.sub(r"([p)])\s+(?=[(e])", r"\1 \\cdot ", text)
+    text = re.sub(r"\\left|\\right|\\,|\\;", " ", text).replace(r"\ln", r"\ln ")
+    text = re.sub(r"\\ln +([A-Z])", r"\\ln(\1)", text)
+    tokens = re.findall(r"\\[a-z]+|[A-Za-z]|[0-9.]+|\S", text)
+    written = tokens[:1]
+    for before, token in zip(tokens, tokens[1:], strict=False):
+        # what stands side by side is multiplied; said aloud, or p (…) would be a function called p
+        if re.fullmatch(r"[A-Za-z]|[0-9.]+|[)}]", before) and re.fullmatch(r"[A-Za-z(]|\\frac", token):
+            written.append(r"\cdot")
+        written.append(token)
+    text = " ".join(written)
     return parse_latex(text.strip(), backend="lark")

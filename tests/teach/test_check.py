@@ -10,11 +10,19 @@ import torch
 
 from physldm.data import example_maps
 from physldm.physics import Acquisition
+from physldm.physics.bloch import Delay, Pulse, Read, Spoil
 from physldm.teach import Verdict, check, notice
 
 SOLUTIONS = Path(__file__).parents[2] / "book" / "solutions"
 # What a check asks for: the function itself, or what it returns.
-TAKES_FUNCTION = {"spin_echo_by_hand", "null_time", "product_of_two"}
+TAKES_FUNCTION = {
+    "spin_echo_by_hand",
+    "null_time",
+    "product_of_two",
+    "refocused_spin_echo",
+    "inversion_events",
+    "t2_slope",
+}
 WRONG = {
     "spin_echo_by_hand": [
         lambda pd, t1, t2, te, tr: pd * (1 - torch.exp(-te / t1)) * torch.exp(-tr / t2),
@@ -51,6 +59,58 @@ WRONG = {
         lambda m1, v1, m2, v2: (2.0, v1 + v2),
         lambda m1, v1, m2, v2: m1,
     ],
+    "refocused_spin_echo": [
+        lambda pd, t1, t2, te, tr: pd * (1 - math.exp(-tr / t1)) * math.exp(-te / t2),
+        lambda pd, t1, t2, te, tr: (
+            pd * (1 - 2 * math.exp(-(tr - te) / t1) + math.exp(-tr / t1)) * math.exp(-te / t2)
+        ),
+        lambda pd, t1, t2, te, tr: pd * (1 - math.exp(-(tr - te / 2) / t1)) * math.exp(-te / t2),
+        lambda pd, t1, t2, te, tr: pd * (1 - 2 * math.exp(-(tr - te / 2) / t1) + math.exp(-tr / t1)),
+        lambda pd: pd,
+    ],
+    "inversion_events": [
+        lambda ti, tr: [],
+        lambda ti, tr: [Pulse(180), Spoil(), Delay(ti), Read(), Delay(tr - ti)],
+        lambda ti, tr: [Pulse(180), Spoil(), Delay(ti), Pulse(90), Read(), Spoil(), Delay(tr)],
+        lambda ti, tr: [Pulse(90), Read(), Spoil(), Delay(tr)],
+        lambda ti, tr: [Pulse(180), Spoil(), Delay(tr - ti), Pulse(90), Read(), Spoil(), Delay(ti)],
+    ],
+    "planted_bugs": [
+        {"a": "none", "b": "TI for T1", "c": "product of two scans", "d": "TE and TR swapped"},
+        dict.fromkeys("abcd", "none"),
+        dict.fromkeys("abcd", "bad"),
+        {"a": "none"},
+    ],
+    "real_null": [1.031, 0.9, 0.5, "soon"],
+    "null_range": [(1.19, 0.4845), (0.4845, 0.4845), (0.699, 1.735), 0.5, (0.4845, 1.2, 1.3)],
+    "how_far": [math.log(19), 3.6, 19],
+    "common_t1": [1.15, 0.85, 0],
+    "t2_slope": [
+        lambda pd, t1, t2, te, tr: pd * (1 - math.exp(-tr / t1)) * math.exp(-te / t2) * te / t2**2,
+        lambda pd, t1, t2, te, tr: -pd * (1 - math.exp(-tr / t1)) * math.exp(-te / t2) * te / t2,
+        lambda pd, t1, t2, te, tr: pd * math.exp(-te / t2),
+    ],
+    "hidden_change": [(0.0, 0.0), (10.0, 10.0), (-6.0, 6.9), (0.069, -0.06), 5.0],
+    "voxels_needed": [11, 10.7, 100, 1000],
+    "protocol_design": [
+        [
+            Acquisition("mprage", tr=2.4, ti=1.0),
+            Acquisition("flair", te=0.091, tr=9.0, ti=2.5),
+            Acquisition("spin_echo", te=0.1, tr=6.0),
+        ],
+        [
+            Acquisition("mprage", tr=2.4, ti=1.0),
+            Acquisition("spin_echo", te=0.1, tr=6.0),
+            Acquisition("spin_echo", te=0.002, tr=9.0),
+        ],
+        [
+            Acquisition("mprage", tr=2.4, ti=1.0),
+            Acquisition("spin_echo", te=0.1, tr=9.0),
+            Acquisition("spin_echo", te=0.01, tr=9.0),
+        ],
+        [Acquisition.usual("spgr")] * 3,
+        ["mprage"],
+    ],
     "equal_parts": [500, 999, 0, -1, "x"],
 }
 CHECKS = {
@@ -65,7 +125,7 @@ def solutions():
         name: thing
         for file in sorted(SOLUTIONS.glob("[0-9][0-9].py"))
         for name, thing in runpy.run_path(str(file)).items()
-        if inspect.isfunction(thing) and thing.__module__ == "<run_path>"
+        if inspect.isfunction(thing) and thing.__module__ == "<run_path>" and not name.startswith("_")
     }
 
 
