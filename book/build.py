@@ -32,7 +32,7 @@ def outputs_key() -> str:
     package = sorted(
         p
         for p in (ROOT / "physldm").rglob("*")
-        if p.suffix in {".py", ".toml", ".js"}
+        if p.suffix in {".py", ".toml", ".js", ".css"}
     )
     trained = [
         run / name

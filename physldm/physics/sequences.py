@@ -46,7 +46,7 @@ FIELDS: dict[str, Field] = {
         "repetition time; with an inversion, from one to the next",
         "s",
         "RepetitionTime",
-        (0.004, 15.0),
+        (0.004, 60.0),
         60.0,
     ),
     "ti": Field("TI", "inversion time", "s", "InversionTime", (0.02, 6.0), 60.0),

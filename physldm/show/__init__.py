@@ -11,10 +11,12 @@ from .figures import (
     show_surface,
     tissue_lines,
 )
-from .widgets import scanner
+from .scanner import scanner
+from .widgets import bounds_explorer
 
 __all__ = [
     "TISSUE_COLOURS",
+    "bounds_explorer",
     "scanner",
     "show_bounds",
     "show_curves",

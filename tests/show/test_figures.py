@@ -5,8 +5,15 @@ import torch
 
 from physldm.data import example_maps
 from physldm.physics import Acquisition
-from physldm.show import scanner, show_curves, show_images, show_maps
-from physldm.show.widgets import RANGE, START, scanner_screen
+from physldm.show import (
+    bounds_explorer,
+    show_bounds,
+    show_curves,
+    show_images,
+    show_maps,
+    show_ranges,
+    show_surface,
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +48,38 @@ def test_a_figure_is_shown_once():
     assert plt.get_fignums() == []
 
 
-def test_scanner_is_live_in_a_notebook_and_still_on_a_page(maps, monkeypatch):
-    monkeypatch.delenv("PHYSLDM_STATIC", raising=False)
-    box = scanner(maps)
-    knobs = {k.description: k for k in box.children[1:-1]}
-    box.children[0].value = "spin_echo"
-    assert knobs["TI (s)"].disabled and knobs["TE (s)"].value == START["spin_echo"]["te"]
+def test_bounds_beyond_the_scale_end_at_its_edge():
+    bounds = {"one": torch.tensor([[0.5, 0.1, float("inf")], [0.2, 0.1, 0.3]])}
+    figure = show_bounds(bounds, ("wm", "gm"))
+    assert [axis.get_title() for axis in figure.axes] == ["PD", "T1", "T2"]
+    assert max(line.get_xdata()[0] for line in figure.axes[2].lines[:2]) == 1e4
+
+
+def test_steps_of_a_surface_and_ranges_have_units():
+    x, y = torch.linspace(0, 1, 5), torch.linspace(1, 2, 4)
+    figure = show_surface(x, y, {"wm": x[None] * y[:, None]}, xlabel="TE (s)", ylabel="TR (s)", label="error (%)",
+                          levels=[0, 0.5, 1])  # fmt: skip
+    assert figure.axes[0].get_xlabel() == "TE (s)" and figure.axes[-1].get_ylabel() == "error (%)"
+    ranges = show_ranges([("wm", "one", 0.8, 0.7, 0.9), ("gm", "two", None, 1.0, 2.0)], xlabel="T1 (s)")
+    assert [t.get_text() for t in ranges.axes[0].get_yticklabels()] == [
+        "one · white matter",
+        "two · grey matter",
+    ]
+
+
+def test_pd_is_shown_as_it_is_where_it_has_a_unit(maps):
+    pd = shown(show_maps({"brain": 0.5 * maps}, scale_pd=False))[0]
+    assert pd.get_clim() == (0.0, 1.2)
+    np.testing.assert_allclose(pd.get_array(), 0.5 * maps[0].numpy())
+
+
+def test_explorer_is_live_in_a_notebook_and_still_on_a_page(monkeypatch, capsys):
+    protocol = [Acquisition.usual("mprage"), Acquisition.usual("flair"), Acquisition.usual("spin_echo")]
     monkeypatch.setenv("PHYSLDM_STATIC", "1")
-    assert type(scanner(maps)).__name__ == "Figure"
-
-
-def test_scanner_starts_within_its_knobs():
-    for times in START.values():
-        for name, value in times.items():
-            assert RANGE[name][0] <= value <= RANGE[name][1]
-
-
-def test_screen_says_what_it_shows(maps):
-    figure = scanner_screen(maps, Acquisition("flair", te=0.09, tr=9.0, ti=2.5))
-    assert "flair" in figure.axes[0].get_title() and "signal" in figure.axes[1].get_xlabel()
+    assert type(bounds_explorer(protocol)).__name__ == "Figure"
+    monkeypatch.delenv("PHYSLDM_STATIC")
+    columns, _ = bounds_explorer(protocol).children
+    assert [k.description for k in columns.children[0].children[1:]] == ["TR (s)", "TI (s)"]
+    capsys.readouterr()
+    columns.children[0].children[2].value = 5.0
+    assert "ti" in capsys.readouterr().out
