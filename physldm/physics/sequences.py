@@ -150,8 +150,9 @@ def _e(time, t: Tensor) -> Tensor:
 
 
 def _recovered(time, t1: Tensor) -> Tensor:
-    """1 − E1(time), with all its digits where time ≪ T1."""
-    return -torch.expm1(-time / t1)
+    """1 − E1(time) = 2 h / (1 + h), h = tanh(time / 2T1): all its digits where time ≪ T1, and faster than expm1."""
+    h = torch.tanh(time / 2 / t1)
+    return 2 * h / (1 + h)
 
 
 def _relax(mz, time, t1: Tensor) -> Tensor:
