@@ -4,7 +4,7 @@ PHYSLDM_PRESET ?= laptop
 RUN := runs/$(PHYSLDM_PRESET)
 export PHYSLDM_PRESET
 
-.PHONY: env book train test lab chapter clean
+.PHONY: env book train test bench lab chapter clean
 
 env: .venv/.ready
 
@@ -27,6 +27,10 @@ chapter: train
 
 test: env
 	.venv/bin/python -m pytest
+
+# all of them, or one: make bench B=signal
+bench: env
+	.venv/bin/python -m benchmarks $(B)
 
 lab: env
 	.venv/bin/jupyter lab --notebook-dir book

@@ -1,4 +1,4 @@
-"""The command line: ``physldm phantom | train | evaluate | sample | scan | sequences | doctor``."""
+"""The command line: ``physldm phantom | prepare | train | evaluate | sample | scan | sequences | doctor``."""
 
 from __future__ import annotations
 
@@ -22,22 +22,65 @@ Data = Annotated[Path | None, typer.Option("--data", help="a slice store; the em
 @app.command()
 def phantom(
     out: Out,
-    anatomy: Annotated[str, typer.Option(help="which anatomy")] = "icbm152",
+    anatomy: Annotated[str, typer.Option(help="icbm152, a label map, or a folder of label maps")] = "icbm152",
     subjects: Annotated[int, typer.Option(min=1)] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     spacing: Annotated[int, typer.Option(min=1, max=2, help="voxel size in mm")] = 1,
+    partial_volume: Annotated[
+        str, typer.Option(help="properties or signals: what a voxel mixes")
+    ] = "properties",
+    header_te: Annotated[
+        bool, typer.Option(help="write TE 0.455 s into T2w sidecars, as OASIS-3's headers do")
+    ] = False,
 ) -> None:
     """Make subjects and their scans, as a BIDS dataset with the true maps."""
     from tqdm.auto import tqdm
 
-    from physldm.data import load_anatomy, make_subject
-    from physldm.data.bids import start_dataset, write_subject
+    from physldm.data import anatomies, load_anatomy, make_subject
+    from physldm.data.bids import start_dataset, write_participants, write_subject
 
-    load_anatomy(anatomy)
+    if partial_volume not in ("properties", "signals"):
+        raise InputError(f"--partial-volume: found {partial_volume!r}, expected properties or signals")
+    heads = anatomies(anatomy)
+    load_anatomy(heads[0])
     start_dataset(out, "physldm phantom")
     start_dataset(out / "derivatives" / "truth", "physldm phantom: true maps", derivative=True)
-    for i in tqdm(range(subjects), desc="making subjects", unit="subject"):
-        write_subject(out, f"sub-{i + 1:03d}", make_subject(seed, i, anatomy=anatomy, spacing=spacing))
+    used = {f"sub-{i + 1:03d}": heads[i % len(heads)] for i in range(subjects)}
+    write_participants(out, used)
+    # one anatomy after the other, so that each is read once
+    for name in tqdm(sorted(used, key=lambda name: used[name]), desc="making subjects", unit="subject"):
+        subject = make_subject(
+            seed, int(name[4:]) - 1, anatomy=used[name], spacing=spacing, partial_volume=partial_volume
+        )
+        write_subject(out, name, subject, header_te=header_te)
+
+
+@app.command()
+def prepare(
+    bids_dir: Annotated[Path, typer.Argument(help="scans with sidecars: BIDS, or OASIS-3 as downloaded")],
+    out: Annotated[Path, typer.Option("--out", help="a new folder, or an earlier store to go on with")],
+    spacing: Annotated[int, typer.Option(min=1, max=2, help="voxel size in mm")] = 1,
+    heldout: Annotated[float, typer.Option(min=0, max=1, help="share of the subjects to hold out")] = 0.2,
+    seed: Annotated[int, typer.Option(min=0, help="of the split")] = 0,
+    effective_te: Annotated[
+        float,
+        typer.Option(min=0.01, max=0.2, help="seconds; TE of long echo trains whose header has another"),
+    ] = 0.1,
+) -> None:
+    """Put scans that are aligned to MNI on one grid, as slices to train on, with a report."""
+    from physldm.data.preprocess import prepare as prepare_store
+    from physldm.data.report import HTML, JSON
+
+    store = prepare_store(
+        bids_dir, out, spacing=spacing, heldout=heldout, seed=seed, effective_te=effective_te
+    )
+    sessions = json.loads((out / JSON).read_text(encoding="utf-8"))
+    skipped = [s for s in sessions if s["split"] is None]
+    train, apart = len(store.sessions("train")), len(store.sessions("heldout"))
+    reasons = "; ".join(s["left_out"][0] for s in skipped[:3])
+    print(f"taken: {train + apart} sessions, {train} to train on and {apart} held out")
+    print(f"skipped: {len(skipped)} sessions{reasons and f'; first: {reasons}'}")
+    print(f"report: {out / HTML}")
 
 
 @app.command()

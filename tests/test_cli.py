@@ -57,9 +57,11 @@ def test_phantom_writes_bids(phantom):
     for suffix in ("T1w", "T2w", "FLAIR"):
         file = phantom / "sub-001" / "anat" / f"sub-001_{suffix}.nii.gz"
         assert nib.load(file).shape == (80, 112, 80) and file.with_suffix("").with_suffix(".json").exists()
+    clean = [f"desc-clean_{contrast}" for contrast in ("T1w", "T2w", "FLAIR")]
     assert {p.name for p in (phantom / TRUTH).glob("*.nii.gz")} == {
-        f"sub-001_{m}.nii.gz" for m in ("PDmap", "T1map", "T2map")
+        f"sub-001_{m}.nii.gz" for m in ("PDmap", "T1map", "T2map", "probseg", *clean)
     }
+    assert (phantom / "participants.tsv").read_text().splitlines()[1] == "sub-001\ticbm152"
 
 
 def test_same_seed_writes_the_same_volumes(phantom, tmp_path, run_cli):

@@ -1,6 +1,15 @@
 """Brains and scans: anatomies, made-up subjects, BIDS files, slice stores."""
 
-from .anatomy import CLASSES, Anatomy, load_anatomy
+from .anatomy import CLASSES, Anatomy, anatomies, load_anatomy
 from .phantom import CONTRASTS, Subject, example_maps, make_subject
 
-__all__ = ["CLASSES", "CONTRASTS", "Anatomy", "Subject", "example_maps", "load_anatomy", "make_subject"]
+__all__ = [
+    "CLASSES",
+    "CONTRASTS",
+    "Anatomy",
+    "Subject",
+    "anatomies",
+    "example_maps",
+    "load_anatomy",
+    "make_subject",
+]

@@ -1,10 +1,12 @@
-"""Where tissue is: fractions of white matter, grey matter and CSF in every voxel of a head."""
+"""Where tissue is: the fraction of every tissue in every voxel of a head."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -15,8 +17,21 @@ from torch import Tensor
 
 from physldm.errors import InputError
 
-CLASSES = ("wm", "gm", "csf", "lesion")
+from .labels import (
+    LATERAL_VENTRICLES,
+    OTHER_SOFT_TISSUE,
+    SKIN,
+    SPINAL_CORD_AND_OPTIC_NERVE,
+    SUFFIXES,
+    TISSUE_OF_LABEL,
+    read_label_map,
+)
+
+# In this order wherever fractions are stored. An anatomy has the first four alone, or all of them.
+CLASSES = ("wm", "gm", "csf", "lesion", "deep_gm", "choroid", "fat", "muscle", "marrow")
+IN_THE_SKULL = 6  # the classes that are brain and its fluid come first
 SHAPE_MM = (160, 224, 160)  # left–right, posterior–anterior, inferior–superior
+FAT_MM = 5.0  # how deep below the skin soft tissue is fat; deeper it is muscle
 
 
 @dataclass(frozen=True)
@@ -25,15 +40,39 @@ class Anatomy:
 
     Attributes:
         name: which anatomy.
-        fractions: ``[3, X, Y, Z]``: WM, GM, CSF, each in [0, 1]; what is missing to 1 is background.
-        ventricles: ``[X, Y, Z]``: fraction of each voxel that is CSF inside the ventricles.
+        fractions: ``[K, X, Y, Z]``, each in [0, 1]: the first K of ``CLASSES``, 4 or all; what is missing to 1 is
+            bone or air, which give no signal.
+        ventricles: ``[X, Y, Z]``: fraction of each voxel that is CSF inside the lateral ventricles.
         affine: 4 × 4, voxel to world in mm.
     """
 
     name: str
-    fractions: Float[Tensor, "3 X Y Z"]
+    fractions: Float[Tensor, "K X Y Z"]
     ventricles: Float[Tensor, "X Y Z"]
     affine: np.ndarray
+
+
+def anatomies(name: str) -> list[str]:
+    """The anatomies that ``name`` stands for: ``icbm152``, a label map, or every label map of a folder.
+
+    Raises:
+        InputError: nothing of that name.
+    """
+    path = Path(name)
+    if name == "icbm152" or path.is_file():
+        return [name]
+    found = sorted(str(p) for p in path.iterdir() if p.name.endswith(SUFFIXES)) if path.is_dir() else []
+    if not found:
+        raise InputError(f"anatomy: found {name!r}, expected icbm152, a label map or a folder of label maps")
+    return found
+
+
+def anatomy_fingerprint(name: str) -> str:
+    """Tells anatomies apart by what is in them, wherever they lie."""
+    if name == "icbm152":
+        return name
+    with open(name, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 @lru_cache(maxsize=2)
@@ -41,13 +80,19 @@ def load_anatomy(name: str = "icbm152") -> Anatomy:
     """The anatomy called ``name``.
 
     ``icbm152`` is the average of 152 heads that ships with nilearn (Fonov 2011), skull-stripped: an average
-    brain, smoother than any single one.
+    brain, smoother than any single one. Any other name is the file of a label map: one head, with its skull and
+    scalp where they are labelled.
 
     Raises:
-        InputError: there is no anatomy of that name.
+        InputError: there is no anatomy of that name, or its file is damaged or has unknown labels.
     """
-    if name != "icbm152":
-        raise InputError(f"anatomy: found {name!r}, expected icbm152")
+    return _average_brain() if name == "icbm152" else _labelled_head(name)
+
+
+# --- the average brain ---------------------------------------------------------------------------------------------
+
+
+def _average_brain() -> Anatomy:
     gm, affine = _template("gm")
     wm, _ = _template("wm")
     brain = _template("t1")[0] > 0
@@ -58,9 +103,10 @@ def load_anatomy(name: str = "icbm152") -> Anatomy:
     ventricles = _ventricles(csf, brain, affine)
     gm, wm, csf = _without_false_ring(gm, wm, csf, ventricles)
     start, affine = _centred(brain, affine)
-    crop = [_crop(v, start) for v in (wm, gm, csf, np.where(ventricles, csf, 0.0))]
-    fractions = torch.from_numpy(np.stack(crop[:3])).float()
-    return Anatomy(name, fractions, torch.from_numpy(crop[3]).float(), affine)
+    none = np.zeros_like(wm)  # an average has no lesion
+    crop = [_crop(v, start) for v in (wm, gm, csf, none, np.where(ventricles, csf, 0.0))]
+    fractions = torch.from_numpy(np.stack(crop[:4])).float()
+    return Anatomy("icbm152", fractions, torch.from_numpy(crop[4]).float(), affine)
 
 
 def _template(part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -113,3 +159,56 @@ def _crop(volume: np.ndarray, start: np.ndarray) -> np.ndarray:
     to = tuple(slice(a - s, b - s) for a, b, s in zip(lo, hi, start, strict=True))
     out[to] = volume[tuple(slice(a, b) for a, b in zip(lo, hi, strict=True))]
     return out
+
+
+# --- a head from its label map ---------------------------------------------------------------------------------------
+
+
+def _labelled_head(name: str) -> Anatomy:
+    labels, zoom = read_label_map(Path(name))
+    labels = np.where(_largest_piece(labels > 0), labels, 0)  # labelling leaves crumbs in the air
+    classes = {tissue: np.isin(labels, TISSUE_OF_LABEL.get(tissue, ())) for tissue in CLASSES}
+    soft = labels == OTHER_SOFT_TISSUE
+    if soft.any():
+        below_skin = ndimage.distance_transform_edt(labels != SKIN, sampling=zoom) < FAT_MM
+        classes["fat"] |= soft & below_skin
+        classes["muscle"] |= soft & ~below_skin
+    brain = classes["wm"] | classes["gm"] | classes["deep_gm"] | classes["lesion"]
+    brain &= ~np.isin(labels, SPINAL_CORD_AND_OPTIC_NERVE)
+    if not brain.any():
+        raise InputError(f"{name}: labels: found no brain, expected white and grey matter")
+    if not (labels == 24).any():
+        classes["csf"] |= _fluid_around(brain | classes["csf"], zoom) & (labels == 0)
+    box = (
+        np.array([[s.start, s.stop] for s in ndimage.find_objects(brain.astype(np.int8))[0]]) * zoom[:, None]
+    )
+    corner = np.round((box.sum(1) - np.array(SHAPE_MM)) / 2)  # mm from the corner of the label map
+    fractions = np.stack([_share(classes[tissue], corner, zoom) for tissue in CLASSES])
+    ventricles = _share(np.isin(labels, LATERAL_VENTRICLES), corner, zoom)
+    # the world is MNI's, by the centre of the brain: a label map says nothing of where its head lies in the world
+    affine = load_anatomy("icbm152").affine
+    return Anatomy(name, torch.from_numpy(fractions), torch.from_numpy(ventricles), affine)
+
+
+def _largest_piece(where: np.ndarray) -> np.ndarray:
+    pieces, _ = ndimage.label(where)
+    return pieces == 1 + np.bincount(pieces.ravel())[1:].argmax() if where.any() else where
+
+
+def _fluid_around(brain: np.ndarray, zoom: np.ndarray, reach: float = 8.0) -> np.ndarray:
+    """CSF outside the brain, which FreeSurfer's ``aseg`` leaves unlabelled: what a closing by ``reach`` mm fills."""
+    grown = ndimage.distance_transform_edt(~brain, sampling=zoom) <= reach
+    return (ndimage.distance_transform_edt(grown, sampling=zoom) > reach) & ~brain
+
+
+def _share(where: np.ndarray, corner: np.ndarray, zoom: np.ndarray) -> Float[np.ndarray, "X Y Z"]:
+    """The share of each 1 mm voxel of the box that is ``where``: a Gaussian of 0.5 mm blurs the steps of the labels."""
+    first = np.floor(corner / zoom).astype(int) - 3
+    last = np.ceil((corner + SHAPE_MM) / zoom).astype(int) + 3
+    outside = [(max(0, -a), max(0, b - n)) for a, b, n in zip(first, last, where.shape, strict=True)]
+    inside = tuple(slice(max(0, a), max(0, b)) for a, b in zip(first, last, strict=True))
+    near = np.pad(where[inside], outside).astype(np.float32)
+    smooth = ndimage.gaussian_filter(near, 0.5 / zoom)
+    # centre of box voxel i: corner + i + 1/2 mm; of voxel j of ``near``: (first + j + 1/2) zoom
+    offset = (corner + 0.5) / zoom - 0.5 - first
+    return ndimage.affine_transform(smooth, 1 / zoom, offset, SHAPE_MM, order=1, prefilter=False)

@@ -16,8 +16,21 @@ from physldm import __version__
 from physldm.errors import InputError
 from physldm.physics import Acquisition
 
+from .anatomy import CLASSES
 from .phantom import CONTRASTS, Subject, to_slices, to_volume
 
+HEADER_TE = 0.455  # what most T2w headers of OASIS-3 say
+# What nibabel raises, reading a file that is cut short, no NIfTI at all, or one with an impossible header.
+DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    zlib.error,
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+)
 MAPS = {"PDmap": "arbitrary", "T1map": "s", "T2map": "s"}
 
 
@@ -42,19 +55,36 @@ def start_dataset(folder: Path, name: str, *, derivative: bool = False) -> None:
     write_json(folder / "dataset_description.json", content)
 
 
+def write_participants(folder: Path, anatomy_of: dict[str, str]) -> None:
+    """``participants.tsv``: the subjects and the anatomy each was made from, by which splits are made."""
+    rows = [f"{subject}\t{Path(anatomy).name}" for subject, anatomy in anatomy_of.items()]
+    text = "\n".join(["participant_id\tanatomy", *rows]) + "\n"
+    (folder / "participants.tsv").write_text(text, encoding="utf-8")
+    meaning = {"anatomy": {"Description": "The anatomy that the subject was made from"}}
+    write_json(folder / "participants.json", meaning)
+
+
 def write_json(file: Path, content: dict) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def write_volume(file: Path, stack: Float[Tensor, "S H W"], affine: np.ndarray, sidecar: dict) -> None:
     """A stack of axial slices as a RAS+ float32 NIfTI with its sidecar; whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     image = nib.Nifti1Image(np.ascontiguousarray(to_volume(stack).float().cpu().numpy()), affine)
     image.header.set_xyzt_units("mm", "sec")
-    part = file.with_name("part-" + file.name)
-    nib.save(image, part)
-    part.replace(file)
+    _save(image, file)
     write_json(sidecar_of(file), sidecar)
+
+
+def _save(image: nib.Nifti1Image, file: Path) -> None:
+    part = file.with_name("part-" + file.name)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(image, part)
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"{file}: {error.strerror}, expected room to write a volume") from None
 
 
 def sidecar_of(file: Path) -> Path:
@@ -67,18 +97,26 @@ def read_volume(file: Path) -> tuple[Float[Tensor, "S H W"], np.ndarray]:
     Raises:
         InputError: missing, damaged, not 3-D, or with values that are not finite.
     """
+    data, affine = _read(file, dimensions=3)
+    return to_slices(torch.from_numpy(data)).contiguous(), affine
+
+
+def _read(file: Path, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """A RAS+ array, float32, and its affine."""
     try:
         image = nib.as_closest_canonical(nib.load(file))
-        data = np.asarray(image.dataobj, dtype=np.float32)
+        data = np.ascontiguousarray(image.dataobj, dtype=np.float32)
     except FileNotFoundError:
         raise InputError(f"{file}: missing, expected a NIfTI volume") from None
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
-        raise InputError(f"{file}: damaged or cut short: {str(error).splitlines()[0]}") from None
-    if data.ndim != 3:
-        raise InputError(f"{file}: shape: found {data.shape}, expected three dimensions")
+    except DAMAGED as error:
+        raise InputError(f"{file}: damaged or cut short: {' '.join(str(error).split())}") from None
+    if set(data.shape[dimensions:]) == {1}:
+        data = data.reshape(data.shape[:dimensions])
+    if data.ndim != dimensions:
+        raise InputError(f"{file}: shape: found {data.shape}, expected {dimensions} dimensions")
     if not np.isfinite(data).all():
         raise InputError(f"{file}: values: found NaN or infinity, expected finite numbers")
-    return to_slices(torch.from_numpy(np.ascontiguousarray(data))).contiguous(), image.affine
+    return data, image.affine
 
 
 def write_maps(folder: Path, name: str, maps: Float[Tensor, "S 3 H W"], affine: np.ndarray) -> None:
@@ -107,13 +145,46 @@ def read_maps(folder: Path) -> dict[str, tuple[Float[Tensor, "S 3 H W"], np.ndar
     return sets
 
 
-def write_subject(root: Path, name: str, subject: Subject) -> None:
-    """A phantom subject: scans under ``name/anat``, truth maps under ``derivatives/truth``."""
+def write_subject(root: Path, name: str, subject: Subject, *, header_te: bool = False) -> None:
+    """A phantom subject: scans under ``name/anat``; under ``derivatives/truth`` maps, tissue fractions
+    (``_probseg``, 4-D, in the order of its sidecar's ``LabelMap``) and scans without noise (``_desc-clean``).
+
+    Args:
+        header_te: the sidecar of the T2w scan says what OASIS-3's headers say of such a long echo train, its name
+            and TE 0.455 s, and not the effective TE that the scan was made with.
+    """
+    truth = root / "derivatives" / "truth" / name / "anat"
     for n, (contrast, acquisition) in enumerate(zip(CONTRASTS, subject.acquisitions, strict=True)):
-        file = root / name / "anat" / f"{name}_{contrast}.nii.gz"
         sidecar = {"Modality": "MR", "MagneticFieldStrength": 3.0, **acquisition.to_bids()}
-        write_volume(file, subject.scans[:, n], subject.affine, sidecar)
-    write_maps(root / "derivatives" / "truth" / name / "anat", name, subject.maps, subject.affine)
+        if header_te and contrast == "T2w":
+            sidecar |= {"SequenceName": "*spc_314ns", "EchoTime": HEADER_TE}
+        write_volume(
+            root / name / "anat" / f"{name}_{contrast}.nii.gz", subject.scans[:, n], subject.affine, sidecar
+        )
+        file = truth / f"{name}_desc-clean_{contrast}.nii.gz"
+        write_volume(file, subject.clean[:, n], subject.affine, acquisition.to_bids())
+    write_maps(truth, name, subject.maps, subject.affine)
+    write_fractions(truth / f"{name}_probseg.nii.gz", subject.fractions, subject.affine)
+
+
+def write_fractions(file: Path, fractions: Float[Tensor, "S K H W"], affine: np.ndarray) -> None:
+    """Tissue fractions as one 4-D NIfTI in steps of 1/255."""
+    steps = to_volume(fractions.movedim(1, 0).mul(255).round().to(torch.uint8))
+    image = nib.Nifti1Image(np.ascontiguousarray(steps.movedim(0, -1).numpy()), affine)
+    image.header.set_slope_inter(1 / 255, 0.0)
+    image.header.set_xyzt_units("mm", "sec")
+    _save(image, file)
+    write_json(sidecar_of(file), {"LabelMap": list(CLASSES[: fractions.shape[1]])})
+
+
+def read_fractions(file: Path) -> Float[Tensor, "S K H W"]:
+    """Tissue fractions as :func:`write_fractions` writes them.
+
+    Raises:
+        InputError: missing, damaged, not 4-D.
+    """
+    data, _ = _read(file, dimensions=4)
+    return to_slices(torch.from_numpy(data).movedim(-1, 0)).contiguous()
 
 
 def read_scan(file: Path) -> tuple[Float[Tensor, "S H W"], np.ndarray, Acquisition]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,7 +34,7 @@ class Subject:
 
     Attributes:
         maps: ``[S, 3, H, W]``: PD (a.u., CSF about 1), T1 (s), T2 (s); PD is 0 outside the brain.
-        fractions: ``[S, 4, H, W]``: WM, GM, CSF, lesion.
+        fractions: ``[S, K, H, W]``: the first K of ``CLASSES``.
         clean: ``[S, 3, H, W]``: T1w, T2w, FLAIR in scanner units, with gain and bias field, without noise.
         scans: ``[S, 3, H, W]``: what the scanner stores: ``clean`` plus complex noise, magnitude.
         acquisitions: how each contrast was taken.
@@ -43,7 +43,7 @@ class Subject:
     """
 
     maps: Float[Tensor, "S 3 H W"]
-    fractions: Float[Tensor, "S 4 H W"]
+    fractions: Float[Tensor, "S K H W"]
     clean: Float[Tensor, "S 3 H W"]
     scans: Float[Tensor, "S 3 H W"]
     acquisitions: tuple[Acquisition, ...]
@@ -51,9 +51,9 @@ class Subject:
     affine: np.ndarray
 
 
-def to_volume(stack: Float[Tensor, "S H W"]) -> Float[Tensor, "X Y Z"]:
+def to_volume(stack: Float[Tensor, "*c S H W"]) -> Float[Tensor, "*c X Y Z"]:
     """A stack of axial slices (anterior up, left on the left) as a RAS+ volume."""
-    return stack.flip(-2).permute(2, 1, 0)
+    return stack.flip(-2).transpose(-1, -3)
 
 
 def to_slices(volume: Float[Tensor, "*c X Y Z"]) -> Float[Tensor, "Z *c H W"]:
@@ -75,29 +75,26 @@ def make_subject(
     """Subject number ``index`` of the population ``seed``; the same arguments give the same subject.
 
     Args:
-        spacing: voxel size in mm (1 or 2): H, W = 224, 160 or 112, 80.
+        anatomy: ``icbm152`` or the file of a label map. spacing: voxel size in mm (1 or 2): H, W = 224, 160 or 112, 80.
         heights: which axial slices, as millimetres above the bottom of the 160 mm box; all by default.
         partial_volume: ``properties`` mixes PD, log T1 and log T2 by fraction, so that one (PD, T1, T2) per
             voxel is the whole truth; ``signals`` mixes the signals of the tissues, as a real scan does.
         noise: standard deviation of each part of the complex noise, relative to the image's maximum.
         gain_sd: standard deviation of the logarithm of the gain between subjects.
     """
+    if partial_volume not in ("properties", "signals"):
+        raise ValueError(f"partial_volume: found {partial_volume!r}, expected properties or signals")
     draw = torch.Generator().manual_seed(_key(seed, index))
     grid = _grid(spacing, heights)
     fractions, ventricles = _warp(anatomy, spacing, grid, draw)
-    fractions = _add_lesions(fractions, ventricles, grid, draw)
-    tissues = _tissue_maps(grid, draw)
-    maps = _mix_properties(fractions, tissues)
+    fractions = _add_lesions(anatomy, fractions, ventricles, grid, draw)
     acquisitions = _protocol(draw)
-    bias = torch.exp(0.03 * _smooth_field(grid, 60.0, draw))
     gain = GAIN * math.exp(gain_sd * _normal(draw))
+    bias = torch.exp(0.03 * _smooth_field(grid, 60.0, draw))
+    mixed = acquisitions if partial_volume == "signals" else ()
+    maps, exact = _mix(fractions, _tissue_maps(grid, CLASSES[: len(fractions)], draw), mixed)
     fractions, maps = to_slices(fractions), to_slices(maps)
-    if partial_volume == "properties":
-        exact = torch.stack([signal(maps, a) for a in acquisitions], 1)
-    elif partial_volume == "signals":
-        exact = torch.stack([_mixed_signal(fractions, tissues, a) for a in acquisitions], 1)
-    else:
-        raise ValueError(f"partial_volume: found {partial_volume!r}, expected properties or signals")
+    exact = to_slices(exact) if mixed else torch.stack([signal(maps, a) for a in acquisitions], 1)
     clean = gain * to_slices(bias)[:, None] * exact
     scans = _scan(clean, noise, draw)
     affine = np.diag([spacing, spacing, spacing, 1.0])
@@ -118,11 +115,10 @@ def example_maps(
         maps ``[3, H, W]`` (PD, T1, T2) and fractions ``[4, H, W]`` (WM, GM, CSF, lesion).
     """
     grid = _grid(spacing, (92,))
-    fractions = _sample(_pooled(load_anatomy().name, spacing), grid.points)[:3]
-    fractions = torch.cat([fractions, torch.zeros_like(fractions[:1])])
-    rows = ({**TISSUES, **tissues}[c] for c in CLASSES)
+    fractions = _sample(_pooled(load_anatomy().name, spacing), grid.points)[:-1]
+    rows = ({**TISSUES, **tissues}[c] for c in CLASSES[: len(fractions)])
     table = [torch.tensor([t.pd, t.t1, t.t2])[:, None, None, None] for t in rows]
-    return to_slices(_mix_properties(fractions, table))[0], to_slices(fractions)[0]
+    return to_slices(_mix(fractions, table)[0])[0], to_slices(fractions)[0]
 
 
 def _key(*numbers: int) -> int:
@@ -155,9 +151,9 @@ def _grid(spacing: int, heights: tuple[int, ...] | None) -> _Grid:
     return _Grid(torch.stack(torch.meshgrid(x, y, z, indexing="ij"), -1))
 
 
-@lru_cache(maxsize=4)
-def _pooled(name: str, spacing: int) -> Float[Tensor, "4 X Y Z"]:
-    """WM, GM, CSF and ventricles, averaged over a voxel of ``spacing`` mm around every point of the 1 mm grid.
+@lru_cache(maxsize=2)
+def _pooled(name: str, spacing: int) -> Float[Tensor, "C X Y Z"]:
+    """The fractions and, last, the ventricles, averaged over a voxel of ``spacing`` mm around every point of the 1 mm grid.
 
     Averaging before sampling is what keeps thin cortex from flickering on a coarser grid.
     """
@@ -193,7 +189,7 @@ def _coarse() -> _Grid:
 
 
 def _warp(anatomy: str, spacing: int, grid: _Grid, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The anatomy in a new shape: fractions ``[3, X, Y, Z]`` and ventricles ``[X, Y, Z]`` on the grid."""
+    """The anatomy in a new shape: fractions ``[K, X, Y, Z]`` and ventricles ``[X, Y, Z]`` on the grid."""
     volume = _pooled(anatomy, spacing)
     velocity = _velocity(anatomy, draw)
     displacement = _integrate(velocity)
@@ -204,7 +200,7 @@ def _warp(anatomy: str, spacing: int, grid: _Grid, draw: torch.Generator) -> tup
     where = (2 * points / size - 1).flip(-1)[None]
     moved = F.grid_sample(displacement[None], where, padding_mode="border", align_corners=False)[0]
     warped = _sample(volume, points + moved.movedim(0, -1)).clamp(0, 1)
-    return warped[:3], warped[3]
+    return warped[:-1], warped[-1]
 
 
 def _velocity(anatomy: str, draw: torch.Generator) -> Float[Tensor, "3 X Y Z"]:
@@ -239,59 +235,77 @@ def _integrate(velocity: Float[Tensor, "3 X Y Z"], squarings: int = 6) -> Float[
 # --- tissue -----------------------------------------------------------------------------------------------
 
 
-def _add_lesions(fractions: Tensor, ventricles: Tensor, grid: _Grid, draw: torch.Generator) -> Tensor:
-    """White-matter lesions, most of them near the ventricles: ``[4, X, Y, Z]`` from ``[3, X, Y, Z]``.
+def _add_lesions(
+    anatomy: str, fractions: Tensor, ventricles: Tensor, grid: _Grid, draw: torch.Generator
+) -> Tensor:
+    """White-matter lesions beside those of the anatomy, most of them near the ventricles; ``[K, X, Y, Z]``.
 
-    Centres are drawn on the coarse grid of the whole box, so that a subject has the same lesions whichever
-    slices of it are made.
+    Centres are drawn in the whole box, so that a subject has the same lesions whichever slices of it are made.
     """
     count = int(torch.poisson(torch.tensor(6.0), generator=draw))
     centres = torch.rand(count, 3, generator=draw)
     radii = 2.0 + 3.0 * torch.rand(count, generator=draw)
-    # a shell around the ventricles of the average brain, in mm from the corner of the box
-    middle = torch.tensor([80.0, 112.0, 92.0])
+    # a shell around the lateral ventricles, in mm from the corner of the box
     reach = torch.tensor([30.0, 45.0, 16.0])
-    centres = middle + reach * (2 * centres - 1)
+    centres = _middle_of_ventricles(anatomy) + reach * (2 * centres - 1)
     lesion = torch.zeros(grid.shape)
     for centre, radius in zip(centres, radii, strict=True):
         distance = (grid.points - centre).norm(dim=-1)
         lesion = torch.maximum(lesion, torch.sigmoid((radius - distance) / 0.5))
     lesion = lesion * (fractions[0] > 0.5) * fractions[0] * (ventricles < 0.1)
-    return torch.stack([fractions[0] - lesion, fractions[1], fractions[2], lesion])
+    changed = fractions.clone()
+    changed[0] -= lesion
+    changed[3] += lesion
+    return changed
 
 
-def _tissue_maps(grid: _Grid, draw: torch.Generator) -> list[Float[Tensor, "3 X Y Z"]]:
-    """PD, T1, T2 of each class everywhere: a subject's own values times smooth variation within the tissue.
+@lru_cache(maxsize=4)
+def _middle_of_ventricles(anatomy: str) -> Float[Tensor, "3"]:
+    """Centre of mass of the lateral ventricles, mm from the corner of the box."""
+    v = load_anatomy(anatomy).ventricles
+    sides = (v.sum((1, 2)), v.sum((0, 2)), v.sum((0, 1)))
+    return torch.stack([((torch.arange(len(side)) + 0.5) * side).sum() / side.sum() for side in sides])
+
+
+def _tissue_maps(
+    grid: _Grid, classes: tuple[str, ...], draw: torch.Generator
+) -> Iterator[Float[Tensor, "3 X Y Z"]]:
+    """PD, T1, T2 of one class after the other, everywhere: a subject's own values times smooth variation.
 
     Between subjects log T1 and log T2 have SD 0.08 and correlation 0.5, log PD has 0.04; within a tissue
     they vary smoothly by 0.05, 0.05 and 0.03.
     """
-    maps = []
-    for name in CLASSES:
+    for name in classes:
         tissue = TISSUES[name]
         a, b, c = torch.randn(3, generator=draw).tolist()
         between = torch.tensor([0.04 * c, 0.08 * a, 0.08 * (0.5 * a + math.sqrt(0.75) * b)])
         within = torch.tensor([0.03, 0.05, 0.05])[:, None, None, None] * _smooth_field(grid, 20.0, draw, 3)
         median = torch.log(torch.tensor([tissue.pd, tissue.t1, tissue.t2]))
-        maps.append(torch.exp((median + between)[:, None, None, None] + within))
-    return maps
+        yield torch.exp((median + between)[:, None, None, None] + within)
 
 
-def _mix_properties(fractions: Tensor, tissues: list[Tensor]) -> Float[Tensor, "3 X Y Z"]:
-    """PD averaged, log T1 and log T2 averaged by fraction; outside the brain PD 0 and the prior's medians."""
-    brain = fractions.sum(0)
-    weight = fractions / brain.clamp_min(1e-6)
-    pd = sum(f * t[0] for f, t in zip(fractions, tissues, strict=True))
-    log_t1 = sum(w * t[1].log() for w, t in zip(weight, tissues, strict=True))
-    log_t2 = sum(w * t[2].log() for w, t in zip(weight, tissues, strict=True))
-    inside = brain > 0.02
-    t1 = torch.where(inside, log_t1.exp(), torch.tensor(PRIOR_T1))
-    t2 = torch.where(inside, log_t2.exp(), torch.tensor(PRIOR_T2))
-    return torch.stack([torch.where(inside, pd, torch.tensor(0.0)), t1, t2])
+def _mix(
+    fractions: Float[Tensor, "K X Y Z"],
+    tissues: Iterable[Float[Tensor, "3 X Y Z"]],
+    acquisitions: Sequence[Acquisition] = (),
+) -> tuple[Float[Tensor, "3 X Y Z"], Float[Tensor, "N X Y Z"]]:
+    """Maps that average PD, log T1 and log T2 by fraction; and the signals of the tissues, added up by fraction.
 
-
-def _mixed_signal(fractions: Float[Tensor, "S 4 H W"], tissues: list[Tensor], a: Acquisition) -> Tensor:
-    return sum(f * signal(to_slices(t), a) for f, t in zip(fractions.unbind(1), tissues, strict=True))
+    Where nothing gives signal PD is 0, and T1 and T2 are the prior's medians.
+    """
+    water = fractions.sum(0)
+    inside = water > 0.02
+    maps = torch.zeros(3, *water.shape)
+    signals = torch.zeros(len(acquisitions), *water.shape)
+    for f, t in zip(fractions, tissues, strict=True):  # one at a time: all of them would fill the memory
+        maps[0] += f * t[0]
+        maps[1:] += f / water.clamp_min(1e-6) * t[1:].log()
+        for n, a in enumerate(acquisitions):
+            signals[n] += f * signal(t.movedim(-1, 0), a).movedim(0, -1)
+    maps[0] *= inside
+    medians = torch.tensor([PRIOR_T1, PRIOR_T2])[:, None, None, None]
+    maps[1:] = torch.where(inside, maps[1:].exp(), medians)
+    return maps, signals
 
 
 # --- scan -------------------------------------------------------------------------------------------------

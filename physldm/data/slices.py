@@ -1,16 +1,23 @@
-"""A slice store: the slices of many subjects as memory-mapped arrays, and who they belong to."""
+"""A slice store: the slices of many scan sessions as memory-mapped arrays, and who they belong to.
+
+``index.json`` says which sessions there are and their split; ``sessions/NAME/`` holds one session's arrays and
+``session.json``: how it was scanned, what it was made from, the checksum of each array. A session is there whole or not
+at all, so making a store can be stopped and goes on.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -18,136 +25,286 @@ from physldm.config import DataConfig
 from physldm.errors import InputError
 from physldm.physics import Acquisition, AcquisitionBatch
 
+from .anatomy import anatomies, anatomy_fingerprint
 from .phantom import Subject, make_subject
 
-ARRAYS = ("scans", "clean", "maps", "fractions")
+FORMAT = "physldm-slices-2"
+TRUTH = ("clean", "maps", "fractions")
+# What stands in for a scan that is not there; the mask keeps it out of everything.
+ABSENT = Acquisition.usual("spin_echo")
+OPEN_FILES = 256
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some slices: ``images [B, N, H, W]`` in scanner units and how they were taken."""
+    """Some slices: ``images [B, N, H, W]`` in scanner units, how they were taken, and ``mask [B, N]``, True where a
+    contrast is present. Contrasts stand in the order T1w, T2w, FLAIR."""
 
-    images: Tensor
+    images: Float[Tensor, "B N H W"]
     acquisitions: AcquisitionBatch
+    mask: Bool[Tensor, "B N"]
 
 
 class SliceStore:
-    """A folder of ``scans.npy`` (and, where truth is known, ``clean``, ``maps``, ``fractions``) + ``index.json``.
-
-    The arrays are mapped, not read: a store costs no memory for slices that nobody asks for.
+    """A store on disk. Arrays are mapped, not read: it costs no memory for slices that nobody asks for.
 
     Raises:
-        InputError: the folder is no store, or a file of it is missing or cut short.
+        InputError: the folder is no store, or a file of it is missing, cut short or of another format.
     """
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        try:
-            self.index = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        self.index = _read_json(self.folder / "index.json", "a slice store")
+        if self.index.get("format") != FORMAT:
             raise InputError(
-                f"{self.folder / 'index.json'}: missing or unreadable, expected a slice store"
-            ) from None
-        self._arrays = {name: self._open(name) for name in self.index["arrays"]}
-        self.acquisitions = [
-            tuple(Acquisition(**a) for a in subject["acquisitions"]) for subject in self.index["subjects"]
-        ]
-        self.subject_of = np.concatenate(
-            [np.full(s["slices"], i) for i, s in enumerate(self.index["subjects"])]
-        )
+                f"{self.folder / 'index.json'}: format: found {self.index.get('format')!r}, expected {FORMAT!r}"
+            )
+        counts = [s["slices"] for s in self.index["sessions"]]
+        self.session_of = np.repeat(np.arange(len(counts)), counts)
+        self._first = np.concatenate([[0], np.cumsum(counts)])
+        self._open = lru_cache(maxsize=OPEN_FILES)(self._map)
 
-    def _open(self, name: str) -> np.ndarray:
-        file = self.folder / f"{name}.npy"
+    def _map(self, session: int, array: str) -> np.ndarray:
+        file = self.folder / "sessions" / self.index["sessions"][session]["name"] / f"{array}.npy"
         try:
             return np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except FileNotFoundError:
+            raise InputError(f"{file}: missing, expected a store whose truth is known") from None
+        except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{file}: {error}, expected an array of slices") from None
 
     @property
     def fingerprint(self) -> str:
         return self.index["fingerprint"]
 
-    def subjects(self, split: str) -> list[int]:
-        """Numbers of the subjects of ``train`` or ``heldout``."""
-        return [i for i, s in enumerate(self.index["subjects"]) if s["split"] == split]
+    @property
+    def spacing(self) -> int:
+        """Voxel size in mm."""
+        return self.index["spacing"]
+
+    @property
+    def partial_volume(self) -> str:
+        """How the truth mixes tissues in a voxel: ``properties`` or ``signals``."""
+        return self.index["partial_volume"]
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether tissue maps, fractions and noise-free scans of every session are known."""
+        return all(s["truth"] for s in self.index["sessions"])
+
+    def sessions(self, split: str) -> list[int]:
+        """Numbers of the sessions of ``train`` or ``heldout``."""
+        return [i for i, s in enumerate(self.index["sessions"]) if s["split"] == split]
 
     def slices(self, split: str) -> np.ndarray:
         """Numbers of the slices of ``train`` or ``heldout``."""
-        return np.flatnonzero(np.isin(self.subject_of, self.subjects(split)))
+        return np.flatnonzero(np.isin(self.session_of, self.sessions(split)))
+
+    def of_session(self, session: int) -> np.ndarray:
+        """Numbers of a session's slices, from the lowest up."""
+        return np.arange(self._first[session], self._first[session + 1])
+
+    def protocol(self, session: int) -> tuple[Acquisition | None, ...]:
+        """How T1w, T2w and FLAIR of a session were taken; None where there is no such scan."""
+        rows = self.index["sessions"][session]["acquisitions"]
+        return tuple(None if row is None else Acquisition(**row) for row in rows)
 
     def array(self, name: str, slices: Sequence[int]) -> Tensor:
         """``scans``, ``clean``, ``maps`` or ``fractions`` of some slices, float32."""
-        if name not in self._arrays:
-            raise InputError(f"{self.folder}: {name}.npy: missing, expected a store whose truth is known")
-        return torch.from_numpy(np.asarray(self._arrays[name][np.asarray(slices)], dtype=np.float32))
+        rows = [
+            self._open(int(self.session_of[i]), name)[i - self._first[self.session_of[i]]] for i in slices
+        ]
+        return torch.from_numpy(np.stack(rows).astype(np.float32, copy=False))
 
     def batch(self, slices: Sequence[int]) -> Batch:
-        """Scans and acquisitions of some slices."""
-        rows = [self.acquisitions[self.subject_of[i]] for i in slices]
-        return Batch(self.array("scans", slices), AcquisitionBatch.of(rows))
+        """Scans, acquisitions and mask of some slices."""
+        rows = [self.protocol(self.session_of[i]) for i in slices]
+        mask = torch.tensor([[a is not None for a in row] for row in rows])
+        acquisitions = AcquisitionBatch.of([[a or ABSENT for a in row] for row in rows])
+        return Batch(self.array("scans", slices), acquisitions, mask)
 
-    def of_subject(self, subject: int) -> np.ndarray:
-        return np.flatnonzero(self.subject_of == subject)
+    def verify(self) -> None:
+        """Reads every array and compares its checksum with the one written beside it.
+
+        Raises:
+            InputError: naming the first file that is missing or has changed.
+        """
+        for session in tqdm(self.index["sessions"], desc="verifying", unit="session"):
+            folder = self.folder / "sessions" / session["name"]
+            for name, digest in _read_json(folder / "session.json", "a session of the store")[
+                "files"
+            ].items():
+                file = folder / f"{name}.npy"
+                if not file.exists() or _digest(file) != digest:
+                    raise InputError(
+                        f"{file}: checksum: found another content, expected that of session.json"
+                    )
+
+
+def _read_json(file: Path, expected: str) -> dict:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{file}: missing or unreadable, expected {expected}") from None
+
+
+def _digest(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+# --- making a store ----------------------------------------------------------------------------------------------
+
+
+def has_session(folder: Path, name: str, source: str) -> bool:
+    """Whether the session is there, whole, and was made from ``source``."""
+    file = folder / "sessions" / name / "session.json"
+    return file.exists() and _read_json(file, "a session of the store")["source"] == source
+
+
+def add_session(
+    folder: Path,
+    name: str,
+    *,
+    subject: str,
+    source: str,
+    acquisitions: Sequence[Acquisition | None],
+    arrays: Mapping[str, np.ndarray],
+    heights: Sequence[float],
+    notes: Sequence[str] = (),
+) -> None:
+    """Writes one session below ``folder``, whole or not at all.
+
+    Args:
+        name: of the session. subject: whose it is. source: what it was made from, compared by :func:`has_session`.
+        acquisitions: of T1w, T2w, FLAIR; None where absent. arrays: ``scans [S, 3, H, W]`` and, where truth is
+            known, ``clean [S, 3, H, W]``, ``maps [S, 3, H, W]``, ``fractions [S, K, H, W]``.
+        heights: of each slice, mm above the bottom of the box. notes: what a reader should know of the session.
+    """
+    whole, part = folder / "sessions" / name, folder / "parts" / name
+    for old in (whole, part):
+        shutil.rmtree(old, ignore_errors=True)
+    part.mkdir(parents=True)
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        for array, values in arrays.items():
+            np.save(part / f"{array}.npy", np.ascontiguousarray(values, dtype=np.float32))
+        content = {
+            "name": name,
+            "subject": subject,
+            "source": source,
+            "slices": len(arrays["scans"]),
+            "heights": [float(h) for h in heights],
+            "notes": list(notes),
+            "acquisitions": [None if a is None else asdict(a) for a in acquisitions],
+            "truth": set(TRUTH) <= set(arrays),
+            "files": {array: _digest(part / f"{array}.npy") for array in arrays},
+        }
+        (part / "session.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        part.rename(whole)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise InputError(f"{part}: {error.strerror}, expected room to write a session") from None
+
+
+def close_store(
+    folder: Path,
+    split: Mapping[str, str],
+    *,
+    spacing: int,
+    fingerprint: str,
+    partial_volume: str = "properties",
+) -> SliceStore:
+    """Writes the index of the sessions in ``split`` (``{name: "train" or "heldout"}``), in that order; removes others."""
+    for left_over in (folder / "sessions").iterdir():
+        if left_over.name not in split:
+            shutil.rmtree(left_over)
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    sessions = []
+    for name, part in split.items():
+        known = _read_json(folder / "sessions" / name / "session.json", "a session of the store")
+        kept = ("name", "subject", "slices", "heights", "notes", "acquisitions", "truth")
+        sessions.append({k: known[k] for k in kept} | {"split": part})
+    index = {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "spacing": spacing,
+        "partial_volume": partial_volume,
+        "sessions": sessions,
+    }
+    unfinished = folder / "index.json.part"
+    unfinished.write_text(json.dumps(index), encoding="utf-8")
+    unfinished.replace(folder / "index.json")
+    return SliceStore(folder)
+
+
+# --- a store of made-up subjects -----------------------------------------------------------------------------------
 
 
 def phantom_fingerprint(config: DataConfig, seed: int) -> str:
-    """What a phantom store's content depends on."""
-    text = json.dumps([seed, config.model_dump(mode="json")], sort_keys=True)
+    """What a phantom store's content depends on: the settings, the seed and the anatomies themselves."""
+    heads = [anatomy_fingerprint(name) for name in anatomies(config.anatomy)]
+    text = json.dumps(
+        [FORMAT, seed, config.model_dump(mode="json", exclude={"anatomy"}), heads], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def phantom_store(config: DataConfig, seed: int, folder: Path) -> SliceStore:
-    """The store of made-up subjects that ``config`` describes; made if it is not there yet.
+def cast(config: DataConfig) -> list[tuple[str, str]]:
+    """Anatomy and split of every subject of a phantom store: no anatomy of several is in both splits."""
+    heads, count = anatomies(config.anatomy), config.train_subjects + config.heldout_subjects
+    if len(heads) == 1:
+        groups = {"train": heads, "heldout": heads}
+    else:
+        apart = min(len(heads) - 1, max(1, round(len(heads) * config.heldout_subjects / count)))
+        groups = {"train": heads[:-apart], "heldout": heads[-apart:]}
+    splits = ["train"] * config.train_subjects + ["heldout"] * config.heldout_subjects
+    places = [*range(config.train_subjects), *range(config.heldout_subjects)]
+    return [(groups[s][i % len(groups[s])], s) for s, i in zip(splits, places, strict=True)]
 
-    The last ``heldout_subjects`` are held out: splits are by subject.
+
+def phantom_store(config: DataConfig, seed: int, folder: Path) -> SliceStore:
+    """The store of made-up subjects that ``config`` describes; made, or finished, if it is not there yet.
+
+    The last ``heldout_subjects`` are held out: splits are by subject, and by anatomy where there is more than one.
     """
     fingerprint = phantom_fingerprint(config, seed)
     if (folder / "index.json").exists():
         store = SliceStore(folder)
         if store.fingerprint == fingerprint:
             return store
-    count = config.train_subjects + config.heldout_subjects
-    numbers = tqdm(range(count), desc="making subjects", unit="subject")
-    subjects = (
-        make_subject(
+    parts = cast(config)
+    heights = tuple(range(*config.heights))
+    # one anatomy after the other, so that each is read once
+    for i in tqdm(sorted(range(len(parts)), key=lambda i: parts[i]), desc="making subjects", unit="subject"):
+        name = f"sub-{i + 1:03d}"
+        if has_session(folder, name, fingerprint):
+            continue
+        subject = make_subject(
             seed,
             i,
-            anatomy=config.anatomy,
+            anatomy=parts[i][0],
             spacing=config.spacing,
-            heights=tuple(range(*config.heights)),
+            heights=heights,
             partial_volume=config.partial_volume,
             noise=config.noise,
             gain_sd=config.gain_sd,
         )
-        for i in numbers
-    )
-    names = [(f"sub-{i + 1:03d}", "train" if i < config.train_subjects else "heldout") for i in range(count)]
-    return write_store(folder, subjects, names, fingerprint)
-
-
-def write_store(
-    folder: Path, subjects: Iterable[Subject], names: Sequence[tuple[str, str]], fingerprint: str
-) -> SliceStore:
-    """Writes subjects (with their name and split) as a store; nothing half-written is left under its name."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    index = {"fingerprint": fingerprint, "arrays": list(ARRAYS), "subjects": []}
-    arrays: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
-    for (name, split), subject in zip(names, subjects, strict=True):
-        for array in ARRAYS:
-            arrays[array].append(getattr(subject, array).numpy())
-        index["subjects"].append(
-            {
-                "name": name,
-                "split": split,
-                "slices": len(subject.scans),
-                "acquisitions": [asdict(a) for a in subject.acquisitions],
-            }
+        add_session(
+            folder,
+            name,
+            subject=name,
+            source=fingerprint,
+            acquisitions=subject.acquisitions,
+            arrays=subject_arrays(subject),
+            heights=heights,
         )
-    for name, parts in arrays.items():
-        np.save(part / f"{name}.npy", np.concatenate(parts))
-    (part / "index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    return SliceStore(folder)
+    split = {f"sub-{i + 1:03d}": part for i, (_, part) in enumerate(parts)}
+    return close_store(
+        folder, split, spacing=config.spacing, fingerprint=fingerprint, partial_volume=config.partial_volume
+    )
+
+
+def subject_arrays(subject: Subject) -> dict[str, np.ndarray]:
+    """A made-up subject's scans and truth, as a store keeps them."""
+    return {name: getattr(subject, name).numpy() for name in ("scans", *TRUTH)}

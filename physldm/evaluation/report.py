@@ -7,6 +7,7 @@ from tqdm.auto import tqdm
 
 from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import SliceStore
+from physldm.errors import InputError
 from physldm.models import PhysicsVAE
 from physldm.runs import Run
 
@@ -16,27 +17,42 @@ from .tissue import brain_mask, class_median_maps, class_medians, relative_error
 
 @torch.inference_mode()
 def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
-    """Reconstruction and truth scores, each a mean over held-out subjects (medians over their voxels).
+    """Reconstruction and truth scores, each a mean over held-out sessions (medians over their voxels).
 
     Returns:
-        ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``), ``truth.t1_mdape`` (also per tissue,
-        ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of brain voxels scored as a tissue.
+        ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``); where truth is known
+        ``truth.t1_mdape`` (also per tissue, ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of
+        brain voxels scored as a tissue. Where it is not, ``fixed`` compares with the measured scan, where there is
+        signal.
+
+    Raises:
+        InputError: nothing is held out, or the store's slices have another voxel size than the run's.
     """
     vae, store = run.vae, store or run.store  # what is wrong with either is said before any bar is drawn
-    if not store.subjects("heldout"):
-        raise ValueError(f"{store.folder}: found no held-out subject, expected at least one")
-    medians = class_medians(*(store.array(a, store.slices("train")) for a in ("maps", "fractions")))
+    if not store.sessions("heldout"):
+        raise InputError(f"{store.folder}: split: found no held-out session, expected at least one")
+    if store.spacing != run.config.data.spacing:
+        raise InputError(
+            f"{store.folder}: spacing: found {store.spacing} mm, expected {run.config.data.spacing} mm as in {run.folder}"
+        )
+    medians = None
+    if store.has_truth:
+        train = (store.array(a, store.slices("train")) for a in ("maps", "fractions"))
+        medians = class_medians(*train, store.partial_volume)
     rows = [
-        _subject(vae, store, subject, medians)
-        for subject in tqdm(store.subjects("heldout"), desc="evaluating", unit="subject")
+        _session(vae, store, session, medians)
+        for session in tqdm(store.sessions("heldout"), desc="evaluating", unit="session")
     ]
     scores = {
         key: _mean([row[key] for row in rows if key in row]) for key in sorted({k for r in rows for k in r})
     }
     for protocol in ("paper", "fixed"):
         for metric in ("mse", "mae", "psnr", "ms_ssim"):
-            scores[f"{protocol}.{metric}"] = _mean([scores[f"{protocol}.{metric}.{c}"] for c in CONTRASTS])
-    scores["subjects"] = len(rows)
+            found = [
+                scores[f"{protocol}.{metric}.{c}"] for c in CONTRASTS if f"{protocol}.{metric}.{c}" in scores
+            ]
+            scores[f"{protocol}.{metric}"] = _mean(found)
+    scores["sessions"] = len(rows)
     return dict(sorted(scores.items()))
 
 
@@ -44,26 +60,35 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _subject(vae: PhysicsVAE, store: SliceStore, subject: int, medians: torch.Tensor) -> dict[str, float]:
-    slices = store.of_subject(subject)
+def _session(
+    vae: PhysicsVAE, store: SliceStore, session: int, medians: torch.Tensor | None
+) -> dict[str, float]:
+    slices = store.of_session(session)
     batch = store.batch(slices)
-    clean, truth, fractions = (store.array(a, slices) for a in ("clean", "maps", "fractions"))
-    output = vae(batch.images, batch.acquisitions)
-    brain = brain_mask(fractions)
+    output = vae(batch.images, batch.acquisitions, batch.mask)
+    if medians is None:
+        target, inside = batch.images, batch.images.amax(1) > 0.1 * output.scale.amax(1)[:, None, None]
+    else:
+        target, truth, fractions = (store.array(a, slices) for a in ("clean", "maps", "fractions"))
+        inside = brain_mask(fractions)
     row = {}
     for n, contrast in enumerate(CONTRASTS):
+        if not batch.mask[0, n]:
+            continue
         s = output.reconstruction[:, n]
         for protocol, found in (
             ("paper", paper_protocol(s, batch.images[:, n])),
-            ("fixed", fixed_protocol(s, clean[:, n], brain)),
+            ("fixed", fixed_protocol(s, target[:, n], inside)),
         ):
             row |= {f"{protocol}.{metric}.{contrast}": value for metric, value in found.items()}
+    if medians is None:
+        return row
     predictions = {"truth": output.maps, "class_median": class_median_maps(fractions, medians)}
     for name, maps in predictions.items():
-        for key, errors in relative_errors(maps, truth, fractions).items():
+        for key, errors in relative_errors(maps, truth, fractions, store.partial_volume).items():
             if len(errors):
                 quantity, _, tissue = key.partition(".")
                 row[f"{name}.{quantity}_mdape{'.' + tissue if tissue else ''}"] = errors.median().item()
                 if tissue and name == "truth" and quantity == "t1":
-                    row[f"share.{tissue}"] = 100 * len(errors) / int(brain.sum())
+                    row[f"share.{tissue}"] = 100 * len(errors) / int(inside.sum())
     return row

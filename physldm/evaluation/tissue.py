@@ -6,20 +6,26 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physldm.data.anatomy import CLASSES
+from physldm.data.anatomy import CLASSES, IN_THE_SKULL
+from physldm.physics import TISSUES
 
 PROPERTIES = ("pd", "t1", "t2")
-MOST = 0.6  # a voxel counts for a tissue that fills at least this share of it
+# A voxel counts for a tissue that fills at least this share of it: more where a voxel's tissues add up as signals,
+# for there one PD, T1 and T2 per voxel is not the truth.
+MOST = {"properties": 0.6, "signals": 0.9}
 BRAIN = 0.5
 
 
-def brain_mask(fractions: Float[Tensor, "S 4 H W"]) -> Bool[Tensor, "S H W"]:
+def brain_mask(fractions: Float[Tensor, "S K H W"]) -> Bool[Tensor, "S H W"]:
     """Voxels that are mostly brain or CSF."""
-    return fractions.sum(1) > BRAIN
+    return fractions[:, :IN_THE_SKULL].sum(1) > BRAIN
 
 
 def relative_errors(
-    maps: Float[Tensor, "S 3 H W"], truth: Float[Tensor, "S 3 H W"], fractions: Float[Tensor, "S 4 H W"]
+    maps: Float[Tensor, "S 3 H W"],
+    truth: Float[Tensor, "S 3 H W"],
+    fractions: Float[Tensor, "S K H W"],
+    partial_volume: str = "properties",
 ) -> dict[str, Tensor]:
     """Absolute relative errors in % of one subject's voxels, keyed ``t1`` (brain) and ``t1.wm`` (tissue).
 
@@ -28,7 +34,9 @@ def relative_errors(
     brain = brain_mask(fractions)
     ratio = (maps / truth.clamp_min(1e-6)).movedim(1, 0)
     ratio = torch.cat([ratio[:1] / ratio[0][brain].median(), ratio[1:]])
-    places = {"": brain} | {f".{c}": fractions[:, i] >= MOST for i, c in enumerate(CLASSES)}
+    most = MOST[partial_volume]
+    scored = CLASSES[: min(IN_THE_SKULL, fractions.shape[1])]
+    places = {"": brain} | {f".{c}": fractions[:, i] >= most for i, c in enumerate(scored)}
     return {
         f"{name}{suffix}": 100 * (ratio[i][where] - 1).abs()
         for i, name in enumerate(PROPERTIES)
@@ -37,15 +45,18 @@ def relative_errors(
 
 
 def class_medians(
-    maps: Float[Tensor, "S 3 H W"], fractions: Float[Tensor, "S 4 H W"]
-) -> Float[Tensor, "4 3"]:
-    """Median PD, T1 and T2 of each tissue over training slices."""
-    return torch.stack(
-        [torch.stack([maps[:, p][fractions[:, c] >= MOST].median() for p in range(3)]) for c in range(4)]
-    )
+    maps: Float[Tensor, "S 3 H W"], fractions: Float[Tensor, "S K H W"], partial_volume: str = "properties"
+) -> Float[Tensor, "K 3"]:
+    """Median PD, T1 and T2 of each tissue over training slices; the table's values where there is none of it."""
+    rows = []
+    for c, name in zip(range(fractions.shape[1]), CLASSES, strict=False):
+        inside = fractions[:, c] >= MOST[partial_volume]
+        t = TISSUES[name]
+        rows.append([m[inside].median() for m in maps.unbind(1)] if inside.any() else [t.pd, t.t1, t.t2])
+    return torch.tensor(rows)
 
 
-def class_median_maps(fractions: Float[Tensor, "S 4 H W"], medians: Float[Tensor, "4 3"]) -> Tensor:
+def class_median_maps(fractions: Float[Tensor, "S K H W"], medians: Float[Tensor, "K 3"]) -> Tensor:
     """The class-median predictor: knows every voxel's tissue fractions, fills in the training medians.
 
     Maps that do not beat it have learned a segmentation and nothing more.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -42,13 +43,15 @@ class Acquisition:
             ``psir``, ``mp2rage``.
         te: echo time in seconds, 0 < TE < TR (``mprage`` may leave it out: Eq. 1 does not use it).
         tr: repetition time in seconds; with an inversion, the time from one to the next.
-        ti: inversion time in seconds, 0 < TI < TR; ``None`` where nothing is inverted.
+        ti: inversion time in seconds, 0 < TI < TR: from the inversion to the excitation, in a train to the pulse of
+            k-space's centre, in ``dir`` to the second inversion; ``None`` where nothing is inverted.
         ti2: second inversion time in seconds (``dir``: second inversion to excitation; ``mp2rage``: inversion to the
             centre of the second read-out).
         flip_angle, flip_angle2: degrees.
         echo_spacing: seconds from one echo of a train to the next. train_length: echoes in a train.
         centre_echo: echoes of the train before the one at the centre of k-space.
-        effective_te: seconds; the TE of the plain spin echo that has the contrast of a ``tse``.
+        effective_te: seconds; contrast-equivalent, that is the TE of the plain spin echo that has the contrast of
+            a ``tse``. (Others call the time of the echo in the middle of k-space effective; that is ``te`` here.)
         t2_prime: seconds; T2′ of the uneven field.
 
     Raises:
@@ -86,6 +89,7 @@ class Acquisition:
                 )
             if value is not None:
                 self._check_number(name, value)
+                object.__setattr__(self, name, int(value) if name in COUNTS else float(value))
         for name, default in model.defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default(self) if callable(default) else default)
@@ -98,13 +102,16 @@ class Acquisition:
 
     def _check_number(self, name: str, value) -> None:
         unit = _unit(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        default = SEQUENCES[self.sequence].defaults.get(name)
+        if isinstance(value, numbers.Real) and value == math.inf == default:
+            return
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
             raise AcquisitionError(
                 f"{name}: found {value!r}, expected a finite number{unit and f' in{unit}'}"
             )
         if name in COUNTS and value != int(value):
             raise AcquisitionError(f"{name}: found {value}, expected a whole number")
-        zero_allowed = name == "centre_echo" or SEQUENCES[self.sequence].defaults.get(name) == 0.0
+        zero_allowed = name == "centre_echo" or default == 0.0
         if value < 0 or (value == 0 and not zero_allowed):
             raise AcquisitionError(f"{name}: found {value}, expected more than 0{unit}")
         if value > FIELDS[name].at_most:
@@ -131,22 +138,35 @@ class Acquisition:
     def from_bids(cls, sidecar: Mapping, suffix: str) -> Acquisition:
         """Reads a BIDS sidecar (``EchoTime``, ``RepetitionTime``, ``InversionTime``, in seconds).
 
-        Where present, ``EffectiveEchoTime`` takes the place of ``EchoTime``: a long train of refocusing
-        pulses has the contrast of a shorter plain spin echo.
+        A ``PulseSequenceType`` of the table, as :meth:`to_bids` writes it, decides the sequence and which fields are
+        read. Otherwise the suffix does: T1w is MPRAGE, FLAIR is FLAIR, T2w is a spin echo or, with an
+        ``InversionTime``, the same after an inversion, whose equation is FLAIR's.
+        ``ContrastEquivalentEchoTime`` (this package's own field) takes the place of ``EchoTime``: a long train of
+        refocusing pulses has the contrast of a shorter plain spin echo.
+
+        Raises:
+            AcquisitionError: an unknown suffix, or a setting that is missing or impossible.
         """
+        named = sidecar.get("PulseSequenceType")
+        if named in SEQUENCES:
+            fields = {name: FIELDS[name].bids for name in SEQUENCES[named].settings}
+            return cls(named, **{name: sidecar[key] for name, key in fields.items() if key in sidecar})
         if suffix not in SEQUENCE_OF_SUFFIX:
             raise AcquisitionError(
                 f"suffix: found {suffix!r}, expected one of {', '.join(SEQUENCE_OF_SUFFIX)}"
             )
         sequence = SEQUENCE_OF_SUFFIX[suffix]
-        te = sidecar.get("EffectiveEchoTime", sidecar.get("EchoTime"))
+        if suffix == "T2w" and sidecar.get("InversionTime") is not None:
+            sequence = "flair"
+        te = sidecar.get(FIELDS["effective_te"].bids, sidecar.get("EchoTime"))
         tr = sidecar.get("RepetitionTimePreparation", sidecar.get("RepetitionTime"))
         ti = sidecar.get("InversionTime") if "ti" in SEQUENCES[sequence].settings else None
         return cls(sequence, te=te, tr=tr, ti=ti)
 
-    def to_bids(self) -> dict[str, float]:
+    def to_bids(self) -> dict[str, float | str]:
         """The sidecar fields of this acquisition: seconds, degrees, counts; infinities are left out."""
-        return {FIELDS[name].bids: value for name, value in self.settings.items() if math.isfinite(value)}
+        known = {FIELDS[name].bids: value for name, value in self.settings.items() if math.isfinite(value)}
+        return {"PulseSequenceType": self.sequence, **known}
 
     def __str__(self) -> str:
         shown = []

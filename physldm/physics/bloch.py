@@ -29,9 +29,13 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Delay:
-    """Free precession and relaxation for ``time`` seconds."""
+    """Free precession and relaxation for ``time`` seconds, at least 0."""
 
     time: float
+
+    def __post_init__(self) -> None:
+        if self.time < -1e-9:  # the last bits of a difference of times may be lost
+            raise ValueError(f"delay: found {self.time:g} s, expected 0 or more: the events overlap")
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,11 @@ def _spin_echo(a: Acquisition, period: float) -> list[Event]:
 
 
 def _turbo(a: Acquisition) -> list[Event]:
-    half, middle = Delay(a.echo_spacing / 2), max(1, round(a.effective_te / a.echo_spacing))
+    half, middle = Delay(a.echo_spacing / 2), round(a.effective_te / a.echo_spacing)
+    if abs(middle * a.echo_spacing - a.effective_te) > 1e-9 or not 1 <= middle <= a.train_length:
+        raise ValueError(
+            f"effective_te: found {a.effective_te:g} s, expected the time of an echo of the train to play it"
+        )
     events: list[Event] = [Pulse(90.0)]
     for echo in range(1, a.train_length + 1):
         events += [half, Pulse(180.0, "x"), half, *([Read()] if echo == middle else [])]
@@ -191,7 +199,10 @@ PULSES: dict[str, Callable[[Acquisition], list[Event]]] = {
 
 
 def exact(acquisition: Acquisition) -> Acquisition:
-    """The exact sequence that an acquisition of Eq. 1 stands for, with the same times; any other as it is."""
+    """The exact sequence that an acquisition of Eq. 1 stands for, with the same times; any other as it is.
+
+    MPRAGE is read at TE 0, for Eq. 1 does not decay.
+    """
     name = SEQUENCES[acquisition.sequence].stands_for
     if name is None:
         return acquisition
@@ -199,9 +210,10 @@ def exact(acquisition: Acquisition) -> Acquisition:
     return Acquisition(name, **kept)
 
 
-# A Lorentzian spread of field, in units of its half width: dephases as exp(−t/T2′), to 1e-3 for t up to 3 T2′.
+# A Lorentzian spread of field, in units of its half width: dephases as exp(−t/T2′), to 1e-3 of the signal at t = 0.
 SPREAD = torch.linspace(-1000.0, 1000.0, 4001, dtype=torch.float64)
 SHARES = 0.5 / (math.pi * (1 + SPREAD**2))
+SHARES = SHARES / SHARES.sum()
 
 
 def bloch_signal(acquisition: Acquisition, pd, t1, t2) -> Float[Tensor, "*shape"]:

@@ -5,6 +5,7 @@ Everything is in logarithms, θ = (ln PD, ln T1, ln T2): a bound of 0.1 on θ is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -100,10 +101,10 @@ def cramer_rao(
 
 
 def blind_direction(values: Float[Tensor, "n 3"], protocol: Protocol) -> Float[Tensor, "n 3"]:
-    """The direction in ln(PD, T1, T2) that the scans see least, of length 1, its largest part positive."""
+    """The direction in ln(PD, T1, T2) that the scans see least, of length 1, towards more PD: the eigenvector of the
+    Fisher information's smallest eigenvalue."""
     direction = torch.linalg.eigh(fisher_information(jacobian(values, protocol), 1.0))[1][..., 0]
-    largest = direction.gather(-1, direction.abs().argmax(-1, keepdim=True))
-    return direction * largest.sign()
+    return torch.where(direction[..., :1] < 0, -direction, direction)
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,18 @@ class MapFit:
 
     Attributes:
         maps: ``[3, H, W]``: PD, T1, T2. bounds: ``[3, H, W]``: Cramér–Rao bound of each at what was found.
-        identified: ``[3, H, W]``: inside, and known to better than a factor e (bound < 1).
+        identified: ``[3, H, W]``: inside, and known to better than a factor e (bound < 1). The bound is local: it
+            says nothing of a second solution.
         misfit: ``[H, W]``: root mean square of (fit − scan) / σ.
+        second: ``[3, H, W]``: the maps of a second solution, with a T1 or T2 that differs by more than 5 %, that
+            the scans cannot tell from the first (χ² higher by less than 1); NaN where there is none.
     """
 
     maps: Float[Tensor, "3 H W"]
     bounds: Float[Tensor, "3 H W"]
     identified: Bool[Tensor, "3 H W"]
     misfit: Float[Tensor, "H W"]
+    second: Float[Tensor, "3 H W"]
 
 
 def map_fit(
@@ -152,8 +157,9 @@ def map_fit(
 ) -> MapFit:
     """Voxel by voxel the PD, T1, T2 that explain N scans best: maximum likelihood, or with a prior maximum a posteriori.
 
-    Levenberg–Marquardt on θ for all voxels at once, from the best entry of a table of T1 and T2. The scans are taken
-    as signed and their noise as Gaussian, which a magnitude is where the signal is well above the noise.
+    Levenberg–Marquardt on θ for all voxels at once, from the best entry of each of three parts of a table of T1 and T2:
+    the signal equations are not monotonic, so a voxel may have more than one solution. The scans are taken as signed and
+    their noise as Gaussian, which a magnitude is where the signal is well above the noise.
 
     Equation: eq-map
 
@@ -166,30 +172,62 @@ def map_fit(
     if scans.ndim != 3 or len(scans) != len(protocol):
         raise ValueError(f"scans: found shape {tuple(scans.shape)}, expected [{len(protocol)}, H, W]")
     x = scans[:, where].T.double()
-    theta = _nearest_in_table(x, protocol, prior, sigma)
-    damping = torch.full((len(x), 1), 1e-3, dtype=torch.float64)
-    cost, information, slope = _cost(theta, x, protocol, sigma, prior)
-    for _ in range(steps):
-        scale = information.diagonal(dim1=-2, dim2=-1)
-        step = torch.linalg.solve(information + torch.diag_embed(damping * scale + 1e-12), slope)
-        trial = (theta - step.clamp(-1.0, 1.0)).clamp(-12.0, 12.0)
-        trial_cost, trial_information, trial_slope = _cost(trial, x, protocol, sigma, prior)
-        better = trial_cost < cost
-        theta = torch.where(better[:, None], trial, theta)
-        information = torch.where(better[:, None, None], trial_information, information)
-        slope, cost = torch.where(better[:, None], trial_slope, slope), torch.where(better, trial_cost, cost)
-        damping = torch.where(better[:, None], damping / 5, damping * 4).clamp(1e-12, 1e9)
-        if step.abs().max() < 1e-9:
-            break
-    bounds = bounds_from(information)
+    starts = _nearest_in_table(x, protocol, prior, sigma)
+    theta, cost, information = _minimise(
+        starts.flatten(0, 1), x.repeat(len(starts), 1), protocol, sigma, prior, steps
+    )
+    theta, cost, information = (y.unflatten(0, (len(starts), len(x))) for y in (theta, cost, information))
+    order, voxels = cost.argsort(0), torch.arange(len(x))
+    theta, cost, information = (y[order, voxels] for y in (theta, cost, information))
+    differs = (theta - theta[0])[..., 1:].abs().amax(-1) > 0.05
+    as_good = differs & (cost - cost[0] < 0.5)  # the cost is half of χ²
+    chosen = as_good.int().argmax(0)
+    second = torch.where(as_good.any(0)[:, None], theta[chosen, voxels].exp(), torch.nan)
+    theta, bounds = theta[0], bounds_from(information[0])
     misfit = ((_predict(theta, protocol) - x) / sigma).square().mean(-1).sqrt()
 
-    def image(values: Tensor) -> Tensor:
-        out = torch.zeros(*values.shape[1:], *where.shape, dtype=values.dtype)
+    def image(values: Tensor, outside: float = 0) -> Tensor:
+        out = torch.full((*values.shape[1:], *where.shape), outside, dtype=values.dtype)
         out[..., where] = values.movedim(0, -1)
         return out
 
-    return MapFit(image(theta.exp()).float(), image(bounds).float(), image(bounds < 1), image(misfit).float())
+    return MapFit(
+        image(theta.exp()).float(),
+        image(bounds).float(),
+        image(bounds < 1),
+        image(misfit).float(),
+        image(second, torch.nan).float(),
+    )
+
+
+# No tissue is outside: ln PD, ln T1 (10 ms to 20 s), ln T2 (1 ms to 20 s).
+LOWEST, HIGHEST = (-12.0, math.log(0.01), math.log(0.001)), (12.0, math.log(20.0), math.log(20.0))
+
+
+def _minimise(theta: Tensor, x: Tensor, protocol, sigma: float, prior: Prior | None, steps: int):
+    """Levenberg–Marquardt from ``theta``: θ, cost and Gauss–Newton matrix of where each voxel ends."""
+    lowest, highest = (torch.tensor(v, dtype=torch.float64) for v in (LOWEST, HIGHEST))
+    damping = torch.full((len(x), 1), 1e-3, dtype=torch.float64)
+    cost, information, slope = _cost(theta, x, protocol, sigma, prior)
+    open_ = torch.arange(len(x))  # voxels that still move
+    for _ in range(steps):
+        a, g = information[open_], slope[open_]
+        scale = a.diagonal(dim1=-2, dim2=-1)
+        step = torch.linalg.solve(a + torch.diag_embed(damping[open_] * scale + 1e-12), g)
+        trial = (theta[open_] - step.clamp(-1.0, 1.0)).clamp(lowest, highest)
+        trial_cost, trial_information, trial_slope = _cost(trial, x[open_], protocol, sigma, prior)
+        better = trial_cost < cost[open_]
+        won = open_[better]
+        moved = (trial - theta[open_]).abs().amax(-1)
+        theta[won], cost[won] = trial[better], trial_cost[better]
+        information[won], slope[won] = trial_information[better], trial_slope[better]
+        damping[open_] = torch.where(better[:, None], damping[open_] / 5, damping[open_] * 4).clamp(
+            1e-12, 1e9
+        )
+        open_ = open_[moved > 1e-9]
+        if not len(open_):
+            break
+    return theta, cost, information
 
 
 def _cost(theta: Tensor, x: Tensor, protocol, sigma: float, prior: Prior | None):
@@ -207,12 +245,18 @@ def _cost(theta: Tensor, x: Tensor, protocol, sigma: float, prior: Prior | None)
     return cost, information, slope
 
 
-def _nearest_in_table(x: Tensor, protocol, prior: Prior | None, sigma: float) -> Float[Tensor, "n 3"]:
-    """Where to begin: of 40 × 40 pairs of T1 and T2 the one whose signals, times the best PD, come nearest."""
-    t1 = torch.logspace(-0.7, 0.8, 40, dtype=torch.float64)
-    t2 = torch.logspace(-1.9, 0.5, 40, dtype=torch.float64)
+def _nearest_in_table(x: Tensor, protocol, prior: Prior | None, sigma: float) -> Float[Tensor, "3 n 3"]:
+    """Where to begin: among short, middle and long T1 of a table of T1 and T2 the entry whose signals, times the best
+    PD, come nearest."""
+    t1 = torch.logspace(-1.3, 1.0, 69, dtype=torch.float64)
+    t2 = torch.logspace(-2.2, 0.7, 44, dtype=torch.float64)
     table = torch.cartesian_prod(torch.zeros(1, dtype=torch.float64), t1.log(), t2.log())
     table = table[table[:, 2] <= table[:, 1]]
+    part = torch.bucketize(table[:, 1].contiguous(), torch.tensor([0.5, 1.2], dtype=torch.float64).log())
+    return torch.stack([_nearest(table[part == k], x, protocol, prior, sigma) for k in range(3)])
+
+
+def _nearest(table: Tensor, x: Tensor, protocol, prior: Prior | None, sigma: float) -> Float[Tensor, "n 3"]:
     shape = _predict(table, protocol)
     best = torch.empty(len(x), 3, dtype=torch.float64)
     for rows in torch.arange(len(x)).split(2048):
@@ -221,11 +265,9 @@ def _nearest_in_table(x: Tensor, protocol, prior: Prior | None, sigma: float) ->
         off = x[rows].square().sum(-1, keepdim=True) - 2 * pd * along + pd**2 * shape.square().sum(-1)
         cost = off / (2 * sigma**2)
         if prior is not None:
-            away = table[None] - prior.theta
-            away = torch.stack(
-                [pd.log() - prior.theta[0], *away.expand(len(rows), -1, -1).unbind(-1)[1:]], -1
-            )
-            cost = cost + (prior.precision * away.square()).sum(-1) / 2
+            of_pd = prior.precision[0] * (pd.log() - prior.theta[0]).square()
+            of_times = (prior.precision * (table - prior.theta).square())[:, 1:].sum(-1)
+            cost = cost + (of_pd + of_times) / 2
         chosen = cost.argmin(-1)
         best[rows] = table[chosen]
         best[rows, 0] = pd[torch.arange(len(rows)), chosen].log()
@@ -247,7 +289,7 @@ def best_protocol(
     """The TE, TR and TI with the least Cramér–Rao bounds, for the sequences of ``start``.
 
     Minimises the mean over tissues of ln det F⁻¹ (D-optimality: the volume of what is left unknown) by gradient
-    descent through the signal equations and their derivatives.
+    descent through the signal equations and their derivatives: the best protocol near ``start``.
 
     Args:
         start: acquisitions that only have TE, TR and TI; where the search begins.
@@ -261,16 +303,16 @@ def best_protocol(
     batch = AcquisitionBatch.of([start])
     longest = torch.tensor([list(longest_tr)], dtype=torch.float64)
     te, tr, ti = (x.double() for x in (batch.te, batch.tr, batch.ti))
-    # each time as a share of what it may be, so that any number is possible
-    shares = torch.stack([(tr / longest).clamp(0.05, 0.95), ((te - shortest_te) / (0.3 * tr)).clamp(0.02, 0.95),
-                          (ti / tr).clamp(0.05, 0.95)]).logit().requires_grad_()  # fmt: skip
-    optimiser = torch.optim.Adam([shares], lr=0.05)
+    # each time as a share of what it may be
+    shares = torch.stack([tr / longest, (te - shortest_te) / (0.3 * tr), ti / tr]).clamp(0.02, 0.98)
+    shares.requires_grad_()
+    optimiser = torch.optim.Adam([shares], lr=0.02)
 
     def protocol() -> AcquisitionBatch:
-        share = shares.sigmoid()
-        tr = longest * share[0]
-        te = shortest_te + 0.3 * tr * share[1]
-        return replace(batch, te=te, tr=tr, ti=torch.where(batch.ti > 0, tr * share[2], 0.0))
+        tr = longest * shares[0]
+        te = shortest_te + 0.3 * tr * shares[1]
+        ti = torch.minimum(tr * shares[2], tr - te - 0.01)
+        return replace(batch, te=te, tr=tr, ti=torch.where(batch.ti > 0, ti, 0.0))
 
     for _ in range(steps):
         information = fisher_information(jacobian(values, protocol()), sigma)
@@ -278,6 +320,10 @@ def best_protocol(
         optimiser.zero_grad()
         unknown.backward()
         optimiser.step()
+        with torch.no_grad():  # a limit is a place to stand, not one to creep towards
+            shares[0].clamp_(0.02, 1.0)
+            shares[1:].clamp_(0.0, 1.0)
+            shares[2].clamp_(0.02, 1.0)
     found = protocol()
     result = []
     for n, a in enumerate(start):

@@ -68,9 +68,9 @@ FIELDS: dict[str, Field] = {
     ),
     "effective_te": Field(
         "effective TE",
-        "echo time of the plain spin echo of the same contrast",
+        "contrast-equivalent echo time: that of the plain spin echo of the same contrast",
         "s",
-        "EffectiveEchoTime",
+        "ContrastEquivalentEchoTime",
         (0.001, 1.0),
         5.0,
     ),
@@ -92,7 +92,8 @@ class SequenceModel:
         defaults: settings that may be left out, and what they are then: a value, or a function of the acquisition.
         limits: what must hold between the settings, such as ``("ti", "<", "tr", lambda a: a.tr)``.
         stands_for: the exact sequence that an equation of the paper stands for.
-        suffix: BIDS suffix of the image. signed: its image keeps the sign, whatever is asked for.
+        suffix: BIDS suffix of the image. signed: its image keeps the sign, whatever is asked for. unitless: its value is a
+            ratio of signals.
     """
 
     title: str
@@ -104,6 +105,7 @@ class SequenceModel:
     limits: tuple[Limit, ...] = ()
     stands_for: str | None = None
     signed: bool = False
+    unitless: bool = False
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -208,7 +210,7 @@ def _e2star(te, t2: Tensor, t2_prime) -> Tensor:
 
 
 ECHO_FITS = (("te", "<", "tr", lambda a: a.tr),)
-INVERSION_FITS = (*ECHO_FITS, ("ti", "<", "tr", lambda a: a.tr))
+INVERSION_FITS = (("ti", "<", "tr", lambda a: a.tr), ("te", "<", "tr − ti", lambda a: a.tr - a.ti))
 
 
 @sequence(
@@ -321,7 +323,11 @@ def flair_exact(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
         "train_length": lambda a: max(1, 2 * round(a.te / a.echo_spacing) - 1),
         "effective_te": lambda a: a.te,
     },
-    carried=("te",), limits=(("train_length", "<", "tr / echo_spacing", lambda a: a.tr / a.echo_spacing),),
+    carried=("te",), limits=(
+        ("train_length", "<", "tr / echo_spacing", lambda a: a.tr / a.echo_spacing),
+        ("te", "≥", "echo_spacing", lambda a: a.echo_spacing),
+        ("te", "≤", "train_length · echo_spacing", lambda a: a.train_length * a.echo_spacing),
+    ),
 )  # fmt: skip
 def tse(
     pd: Tensor, t1: Tensor, t2: Tensor, *, effective_te=None, tr, echo_spacing, train_length, te=None
@@ -334,7 +340,7 @@ def tse(
 
     Args:
         pd: proton density, arbitrary units. t1, t2: seconds.
-        effective_te: when the echo in the middle of k-space has its contrast, seconds; ``te`` by default.
+        effective_te: contrast-equivalent TE, seconds; by default ``te``, when the echo of k-space's centre comes.
         tr, echo_spacing: seconds. train_length: number of echoes.
 
     Returns:
@@ -375,7 +381,7 @@ def mprage_readout(
     pd: Tensor, t1: Tensor, t2: Tensor, *, tr, ti, flip_angle, echo_spacing, train_length, centre_echo,
     te=0.0, t2_prime=math.inf,
 ) -> Tensor:  # fmt: skip
-    """MPRAGE as it is played: inversion, a wait, a train of small pulses, a wait. TI ends at the echo of k-space's centre.
+    """MPRAGE as it is played: inversion, a wait, a train of small pulses, a wait. TI ends at the pulse of k-space's centre.
 
     Equation: eq-mprage-readout (Deichmann et al. 2000). The signal includes sin α.
 
@@ -470,7 +476,10 @@ def bssfp(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle) -> Tensor:
 
 @sequence(
     "double inversion recovery", "T1w", {"te": 0.02, "tr": 11.0, "ti": 3.18, "ti2": 0.57},
-    limits=(*ECHO_FITS, ("ti2", "<", "tr − ti", lambda a: a.tr - a.ti)),
+    limits=(
+        ("ti2", "<", "tr − ti", lambda a: a.tr - a.ti),
+        ("te", "<", "tr − ti − ti2", lambda a: a.tr - a.ti - a.ti2),
+    ),
 )  # fmt: skip
 def dir_(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, ti2) -> Tensor:
     """Double inversion recovery: two inversions null two tissues. TI lies between the inversions, TI2 after the second.
@@ -496,7 +505,7 @@ def dir_(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, ti2) -> Tensor:
 def psir(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
     """Phase-sensitive inversion recovery: an inversion recovery whose sign is measured, and kept in the image.
 
-    Equation: eq-psir (Kellman et al. 2002); exact for a gradient read-out.
+    Equation: eq-psir (Bydder and Young 1985 for the sequence; Kellman et al. 2002 for the sign); exact for a gradient read-out.
 
     Args:
         pd: proton density, arbitrary units. t1, t2: seconds.
@@ -517,13 +526,13 @@ def psir(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
         ("ti2", "≥", "ti + train_length · echo_spacing", lambda a: a.ti + a.train_length * a.echo_spacing),
         ("ti2", "≤", END, lambda a: a.tr - (a.train_length - a.centre_echo) * a.echo_spacing),
     ),
-    signed=True,
+    signed=True, unitless=True,
 )  # fmt: skip
 def mp2rage(
     pd: Tensor, t1: Tensor, t2: Tensor, *, tr, ti, ti2, flip_angle, flip_angle2, echo_spacing, train_length,
     centre_echo, te=0.0,
 ) -> Tensor:  # fmt: skip
-    """MP2RAGE: two read-outs after one inversion, combined so that PD, T2* and the coil cancel.
+    """MP2RAGE: two read-outs after one inversion, combined so that PD, T2* and the receive coil cancel.
 
     Equation: eq-mp2rage (Marques et al. 2010). Without a unit, between −1/2 and 1/2; 0 where PD is 0. The echo time
     of both read-outs is the same, so ``te`` cancels too.

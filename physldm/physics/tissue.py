@@ -26,6 +26,13 @@ TISSUES: dict[str, Tissue] = {
     "gm": Tissue(pd=0.82, t1=1.45, t2=0.085),
     "csf": Tissue(pd=1.00, t1=4.2, t2=1.9),
     "lesion": Tissue(pd=0.76, t1=1.4 * WHITE_MATTER.t1, t2=1.75 * WHITE_MATTER.t2),
+    # T1 of putamen and caudate (Wright 2008); more iron than cortex, hence a shorter T2
+    "deep_gm": Tissue(pd=0.80, t1=1.35, t2=0.075),
+    # vessels in fluid: no measurement of it alone was found, so between grey matter and CSF
+    "choroid": Tissue(pd=0.90, t1=2.2, t2=0.25),
+    "fat": Tissue(pd=1.00, t1=0.37, t2=0.10),
+    "muscle": Tissue(pd=0.90, t1=1.2, t2=0.040),
+    "marrow": Tissue(pd=0.60, t1=0.37, t2=0.13),
 }
 # At 1.5 T: BrainWeb's values (Kwan et al. 1999).
 TISSUES_1_5T: dict[str, Tissue] = {

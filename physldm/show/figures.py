@@ -57,7 +57,7 @@ def show_images(
     """Images side by side on one scale, or rows of them, each row on its own scale.
 
     Args:
-        images: ``[H, W]`` each: a list, or a list of rows. titles: one a column. rows: one a row.
+        images: ``[H, W]`` each: a list, or a list of rows. titles: one a column, or one an image. rows: one a row.
         limits: darkest and brightest value; by default 0 (or the smallest) to the row's 99.5th percentile.
         each: divide every image by its own 99.5th percentile first, as a viewer's automatic window does.
         unit: what the colour bar says.
@@ -75,7 +75,7 @@ def show_images(
         if rows:
             axes[r, 0].text(-0.06, 0.5, rows[r], transform=axes[r, 0].transAxes, rotation=90,
                             ha="right", va="center")  # fmt: skip
-    for axis, title in zip(axes[0], titles, strict=False):
+    for axis, title in zip(axes.flat, titles, strict=False):
         axis.set_title(title, fontsize=10)
     return _finished(figure)
 
@@ -212,7 +212,7 @@ def show_bounds(bounds: Mapping[str, Float[Tensor, "n 3"]], tissues: Sequence[st
         bounds: ``{"protocol": [n, 3]}`` for n tissues, relative (0.1 is 10 %); infinite ones end at the edge.
     """
     figure, axes = plt.subplots(
-        1, 3, figsize=(8.2, 0.55 * len(bounds) + 1.5), layout="constrained", sharex=True, sharey=True
+        1, 3, figsize=(8.2, 0.55 * len(bounds) + 1.7), layout="constrained", sharex=True, sharey=True
     )
     figure.set_facecolor("white")
     for c, (axis, prop) in enumerate(zip(axes, ("PD", "T1", "T2"), strict=True)):
@@ -221,13 +221,18 @@ def show_bounds(bounds: Mapping[str, Float[Tensor, "n 3"]], tissues: Sequence[st
                 percent = min(100 * float(values[n, c]), 1e4)
                 axis.plot(percent, place + 0.2 * (n - (len(tissues) - 1) / 2), "os^D"[n], ms=7,
                           color=TISSUE_COLOURS[name], label=TISSUE_NAMES[name] if place == 0 else None)  # fmt: skip
-        axis.set(xscale="log", xlim=(0.1, 1e4), title=prop, xlabel="bound (%)")
+        axis.set(
+            xscale="log", xlim=(0.05, 2e4), title=prop, xlabel="bound (%)", xticks=[0.1, 1, 10, 100, 1e3, 1e4]
+        )
+        axis.tick_params(axis="x", labelsize=8)
         axis.axvline(100, color="0.6", lw=0.8, ls=(0, (2, 2)))
         axis.grid(axis="x", color="0.9")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(bounds)), list(bounds))
     axes[0].set_ylim(len(bounds) - 0.5, -0.5)
-    axes[-1].legend(frameon=False, fontsize=8)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(tissues), frameon=False
+    )
     return _finished(figure)
 
 

@@ -48,7 +48,7 @@ const physldmCore = {
       const limit = bound(settings);
       if (!holds[relation](settings[name], limit)) {
         return `This cannot be scanned: ${labels[name]} is ${format(name, settings[name])}; it must be ` +
-          `${words[relation]} ${of} = ${format(name, limit)}.`;
+          `${words[relation]} ${of.replace(/[a-z][a-z0-9_]*/g, (word) => labels[word] || word)} = ${format(name, limit)}.`;
       }
     }
     return null;
@@ -205,7 +205,7 @@ function physldmScanner(root, config) {
     const began = performance.now();
     const refused = physldmCore.refusal(sequence().limits, state.settings, labels, format);
     message.textContent = refused || "";
-    canvas.classList.toggle("stale", Boolean(refused));
+    for (const old of [canvas, bars, voxelText, curves]) old.classList.toggle("stale", Boolean(refused));
     if (refused) return;
     const signed = state.signed || sequence().signed;
     state.image = physldmCore.scan(state.brain, sequence().equation, state.settings);
@@ -218,7 +218,7 @@ function physldmScanner(root, config) {
     }
     canvas.getContext("2d").putImageData(pixels, 0, 0);
     scale.firstChild.textContent = signed ? (-top).toPrecision(2) : "0";
-    scale.lastChild.textContent = `${top.toPrecision(2)}  signal (PD of CSF = 1)`;
+    scale.lastChild.textContent = `${top.toPrecision(2)}  ${sequence().unitless ? "no unit" : "signal (PD of CSF = 1)"}`;
     state.milliseconds = performance.now() - began;
     drawBars(top);
     drawVoxel();
@@ -250,7 +250,7 @@ function physldmScanner(root, config) {
     }
     const zero = physldmCore.nullTime(sequence(), state.settings, [pd, t1, t2]);
     voxelText.textContent = `Voxel ${x}, ${y}: PD ${pd.toFixed(2)}, T1 ${t1.toFixed(2)} s, T2 ${(1000 * t2).toFixed(0)} ms; ` +
-      `signal ${state.image[k].toFixed(3)}; ${zero === null ? "no null" : `null at TI ${format("ti", zero)}`}.`;
+      `signal ${state.image[k] < 0 ? "−" : ""}${Math.abs(state.image[k]).toFixed(3)}; ${zero === null ? "no null" : `null at TI ${format("ti", zero)}, once repeated every ${format("tr", state.settings.tr)}`}.`;
     drawCurves(t1, t2);
   }
 
@@ -285,7 +285,7 @@ function physldmScanner(root, config) {
       for (let i = 0; i <= 130; i++) pen.lineTo(left + i, Y(curve((i / 130) * longest)));
       pen.stroke();
     };
-    plot(22, 5, -1, "Mz after an inversion", (t) => 1 - 2 * Math.exp(-t / t1), "#0072B2");
+    plot(22, 5, -1, "Mz after a first inversion", (t) => 1 - 2 * Math.exp(-t / t1), "#0072B2");
     plot(198, 0.5, 0, "share of signal left", (t) => Math.exp(-t / t2), "#D55E00");
     curves.setAttribute("aria-label", `Recovery with T1 ${t1.toFixed(2)} s and decay with T2 ${(1000 * t2).toFixed(0)} ms.`);
   }
@@ -318,7 +318,7 @@ function physldmScanner(root, config) {
     if (state.image) drawVoxel();
   }
 
-  root.physldm = { state, drawNow };
+  root.physldm = { state, drawNow, core: physldmCore };
   resize();
   choose(config.start);
 }

@@ -59,6 +59,7 @@ def _sequences() -> str:
             "title": model.title,
             "takes": [k for k in FIELDS if k in model.takes and k in usual],
             "signed": model.signed,
+            "unitless": model.unitless,
             "standsFor": model.stands_for,
         }
         rows.append(

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from physldm.config import Config, read_config, to_toml
-from physldm.data import load_anatomy
+from physldm.data import anatomies, load_anatomy
 from physldm.data.slices import SliceStore, phantom_fingerprint, phantom_store
 from physldm.diffusion import make_schedule
 from physldm.errors import InputError
@@ -86,7 +86,7 @@ def _claim(folder: Path, config: Config, data: Path | None) -> Config:
     if data is not None:
         fingerprint = SliceStore(data).fingerprint
     else:
-        load_anatomy(config.data.anatomy)
+        load_anatomy(anatomies(config.data.anatomy)[0])
         fingerprint = phantom_fingerprint(config.data, config.seed)
     _try_out(config)
     folder.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ def cache_posteriors(
     for start in tqdm(range(0, len(slices), batch), desc="caching posteriors", unit="batch"):
         part = store.batch(slices[start : start + batch])
         for images in (part.images, part.images.flip(-1)):
-            mean, log_var = vae.encode(images.to(device), part.acquisitions.to(device))
+            mean, log_var = vae.encode(*(x.to(device) for x in (images, part.acquisitions, part.mask)))
             means.append(mean.cpu())
             sigmas.append((0.5 * log_var).exp().cpu())
     return torch.cat(means), torch.cat(sigmas)

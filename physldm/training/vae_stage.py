@@ -35,8 +35,8 @@ def train_vae(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
         if torch.rand((), generator=draw) < 0.5:  # a mirrored brain is a brain
             images = images.flip(-1)
         noise = torch.randn(len(chosen), *shape, generator=draw)
-        images, noise = images.to(fabric.device), noise.to(fabric.device)
-        output = model(images, batch.acquisitions.to(fabric.device), None, noise)
-        return vae_loss(output, images, None, config.loss)
+        images, noise, mask = (x.to(fabric.device) for x in (images, noise, batch.mask))
+        output = model(images, batch.acquisitions.to(fabric.device), mask, noise)
+        return vae_loss(output, images, mask, config.loss)
 
     training.run(stage.total_steps(len(slices)), loss)

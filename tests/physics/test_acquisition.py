@@ -1,8 +1,13 @@
+import dataclasses
+import json
 import math
 
+import numpy as np
 import pytest
 
-from physldm.physics import Acquisition, AcquisitionBatch, AcquisitionError
+from physldm.physics import SEQUENCES, Acquisition, AcquisitionBatch, AcquisitionError
+
+from .cases import protocols
 
 
 @pytest.mark.parametrize(
@@ -22,6 +27,13 @@ from physldm.physics import Acquisition, AcquisitionBatch, AcquisitionError
         ("ti", {"sequence": "flair", "te": 0.1, "tr": 9.0}),
         ("ti", {"sequence": "flair", "te": 0.1, "tr": 9.0, "ti": 9.0}),
         ("ti", {"sequence": "mprage", "tr": 2.4, "ti": -1.0}),
+        # the echo would come after the next inversion, or after the train
+        ("te", {"sequence": "mprage", "te": 2.3, "tr": 2.4, "ti": 1.0}),
+        ("te", {"sequence": "flair", "te": 0.5, "tr": 3.0, "ti": 2.9}),
+        ("te", {"sequence": "psir", "te": 1.0, "tr": 6.0, "ti": 5.5}),
+        ("te", {"sequence": "dir", "te": 0.5, "tr": 5.0, "ti": 3.0, "ti2": 1.9}),
+        ("te", {"sequence": "tse", "te": 1.0, "tr": 3.0, "train_length": 5}),
+        ("te", {"sequence": "tse", "te": 0.004, "tr": 3.0}),
     ],
 )
 def test_an_impossible_field_is_named(field, arguments):
@@ -29,13 +41,27 @@ def test_an_impossible_field_is_named(field, arguments):
         Acquisition(**arguments)
 
 
-def test_bids_round_trip_and_effective_te():
-    flair = Acquisition("flair", te=0.091, tr=9.0, ti=2.5)
-    assert Acquisition.from_bids(flair.to_bids(), "FLAIR") == flair
-    sidecar = {"EchoTime": 0.455, "EffectiveEchoTime": 0.1, "RepetitionTime": 3.2}
-    assert Acquisition.from_bids(sidecar, "T2w").te == 0.1
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_every_sequence_survives_its_sidecar(name):
+    for acquisition in [Acquisition.usual(name), *protocols(name, 5)]:
+        sidecar = json.loads(json.dumps(acquisition.to_bids()))
+        assert Acquisition.from_bids(sidecar, SEQUENCES[name].suffix) == acquisition
+        assert dataclasses.replace(acquisition) == Acquisition(name, **acquisition.settings) == acquisition
+
+
+def test_a_sidecar_from_elsewhere():
+    sidecar = {"EchoTime": 0.455, "ContrastEquivalentEchoTime": 0.1, "RepetitionTime": 3.2}
+    assert Acquisition.from_bids(sidecar, "T2w") == Acquisition("spin_echo", te=0.1, tr=3.2)
+    # a T2w scan after an inversion is STIR, not a plain spin echo
+    stir = Acquisition.from_bids({"EchoTime": 0.05, "RepetitionTime": 4.0, "InversionTime": 0.22}, "T2w")
+    assert stir == Acquisition("flair", te=0.05, tr=4.0, ti=0.22)
     with pytest.raises(AcquisitionError, match=r"^ti: "):
         Acquisition.from_bids({"EchoTime": 0.09, "RepetitionTime": 9.0}, "FLAIR")
+
+
+def test_numbers_of_numpy_are_numbers_and_counts_are_whole():
+    a = Acquisition("tse", te=np.float64(0.1), tr=np.float32(3.0), train_length=np.int64(21))
+    assert a == Acquisition("tse", te=0.1, tr=3.0, train_length=21.0) and isinstance(a.train_length, int)
 
 
 def test_batch_keeps_rows_and_columns():

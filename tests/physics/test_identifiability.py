@@ -99,6 +99,44 @@ def test_fit_finds_the_truth_where_it_can_and_says_where_it_cannot():
     assert (fit.maps[:, ~where] == 0).all() and not fit.identified[:, ~where].any()
 
 
+def test_at_one_percent_noise_no_grid_finds_a_better_fit():
+    """White matter, where noise is large against the curvature: against brute force over T1 and T2 with the best PD."""
+    truth, sigma, n = TISSUES[0], 0.01, 300
+    noise = torch.randn(3, n, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = scans(truth[:, None, None].expand(3, n, 1)) + sigma * noise
+    fit = map_fit(x, PROTOCOL, sigma=sigma, where=torch.ones(n, 1, dtype=torch.bool))
+    t1, t2 = (
+        torch.logspace(-2, 1.3, 600, dtype=torch.float64),
+        torch.logspace(-3, 1.3, 600, dtype=torch.float64),
+    )
+    grid = torch.cartesian_prod(torch.ones(1, dtype=torch.float64), t1, t2).T[:, :, None]
+    shape = scans(grid)[..., 0]
+    pd = (x[..., 0].T @ shape / shape.square().sum(0)).clamp_min(1e-6)
+    best = torch.stack(
+        [(p * shape - v[:, None]).square().sum(0).min() for p, v in zip(pd, x[..., 0].T, strict=True)]
+    )
+    found = 3 * (sigma * fit.misfit[:, 0].double()).square()
+    assert (found <= best + 1e-9).all()
+
+
+def test_a_second_solution_is_reported():
+    """OASIS-3's second MPRAGE (TR 2.3, TI 0.9): two tissues give the same three scans."""
+    protocol = [Acquisition("mprage", tr=2.3, ti=0.9), PROTOCOL[1], Acquisition("spin_echo", te=0.1, tr=3.2)]
+    maps = TISSUES[0][:, None, None]
+    fit = map_fit(scans(maps, protocol), protocol, sigma=0.01, where=torch.ones(1, 1, dtype=torch.bool))
+    both = torch.stack([fit.maps, fit.second])[..., 0, 0]
+    near, far = both[(both / TISSUES[0] - 1).abs().sum(1).argsort()]
+    torch.testing.assert_close(near.double(), TISSUES[0], rtol=1e-4, atol=0)
+    assert far[1] < 0.3
+    torch.testing.assert_close(
+        scans(far.double()[:, None, None], protocol), scans(maps, protocol), atol=1e-4, rtol=0
+    )
+    unique = map_fit(
+        scans(TISSUES[1][:, None, None]), PROTOCOL, sigma=0.01, where=torch.ones(1, 1, dtype=torch.bool)
+    )
+    assert torch.isnan(unique.second).all()
+
+
 def test_prior_pulls_and_no_data_gives_its_median():
     prior = Prior(median=(0.8, 1.0, 0.1))
     where = torch.ones(2, 2, dtype=torch.bool)

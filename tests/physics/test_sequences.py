@@ -97,12 +97,6 @@ def test_ernst_angle_is_the_brightest():
     assert angles[s.argmax()].item() == pytest.approx(math.degrees(math.acos(math.exp(-tr / t1))), abs=0.05)
 
 
-def test_mp2rage_knows_neither_pd_nor_t2():
-    a = Acquisition.usual("mp2rage")
-    one, other = (torch.tensor(x)[:, None, None] for x in ([0.7, 0.9, 0.05], [5.0, 0.9, 2.0]))
-    torch.testing.assert_close(signal(one, a), signal(other, a))
-
-
 @pytest.mark.parametrize(
     ("field", "arguments"),
     [

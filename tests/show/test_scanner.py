@@ -11,10 +11,10 @@ import torch
 
 from physldm.data import example_maps
 from physldm.errors import InputError
-from physldm.physics import SEQUENCES, Acquisition, AcquisitionError, signal
+from physldm.physics import FIELDS, SEQUENCES, Acquisition, AcquisitionError, signal
 from physldm.physics.sequences import sequence
 from physldm.show import scanner
-from physldm.show.javascript import equation_in_javascript
+from physldm.show.javascript import equation_in_javascript, limits_in_javascript
 from physldm.show.scanner import RANGES, packed
 
 CHROMIUM = next(
@@ -23,6 +23,9 @@ CHROMIUM = next(
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on this machine: install chromium to run it"
 )
+
+
+CORE = "document.querySelector('.physldm-scanner').physldm.core"
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,29 @@ def test_arithmetic_is_that_of_the_package(name, page):
         assert ((row - true).abs() / scale).max() < 1e-9, acquisition
 
 
+@needs_browser
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_the_page_refuses_what_the_package_refuses(name, page):
+    """500 protocols, possible and not, drawn around the usual one."""
+    draw, settings, possible = random.Random(name), [], []
+    usual = {k: v for k, v in Acquisition.usual(name).settings.items() if math.isfinite(v)}
+    while len(settings) < 500:
+        changed = {k: v * 20 ** draw.uniform(-1, 1) for k, v in usual.items() if v > 0}
+        changed = {k: round(v) if k in ("train_length", "centre_echo") else v for k, v in changed.items()}
+        if any(v > FIELDS[k].at_most for k, v in changed.items()):
+            continue
+        settings.append(usual | changed)
+        try:
+            Acquisition(name, **settings[-1])
+            possible.append(True)
+        except AcquisitionError:
+            possible.append(False)
+    code = f"""(settings) => {{ const limits = {limits_in_javascript(name)};
+        return settings.map(s => {CORE}.refusal(limits, s, {{}}, String) === null); }}"""
+    assert page.evaluate(code, settings) == possible
+    assert set(possible) == {True, False}
+
+
 def test_packing_keeps_a_property_to_one_part_in_ten_thousand(maps):
     words = np.frombuffer(base64.b64decode(packed(maps)), "<u2").reshape(3, *maps.shape[1:]) / 65535
     inside = maps[0].numpy() > 0.05
@@ -164,8 +190,9 @@ def test_an_impossible_setting_is_said_and_the_old_picture_stays(page):
     text = page.locator(".message").inner_text()
     assert (
         "TI is 1.00 s" in text
-        and "less than tr" in text
+        and "less than TR" in text
         and "stale" in page.locator(".image").get_attribute("class")
+        and "stale" in page.locator(".bars").get_attribute("class")
     )
     assert (pixels(page) == before).all()
 

@@ -1,0 +1,1 @@
+"""What `make bench` measures; each module times one thing against a bar."""

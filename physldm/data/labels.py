@@ -1,0 +1,62 @@
+"""Label maps of heads, as FreeSurfer writes them: which label is which tissue.
+
+Labels below 500 are those of FreeSurfer's ``aseg`` and ``aparc+aseg``; 502–530 are the classes outside the brain of the
+head model that SynthSeg's public label maps carry.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from physldm.errors import InputError
+
+SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh")
+LATERAL_VENTRICLES = (4, 5, 43, 44)
+SKIN, OTHER_SOFT_TISSUE = 511, 507
+SPINAL_CORD_AND_OPTIC_NERVE = (512, 530)
+# Labels of each class of tissue, and of what gives no signal. Vessels get muscle's values, for flowing blood is dark in
+# a spin echo; the fluid of the eye those of CSF.
+TISSUE_OF_LABEL: dict[str, tuple[int, ...]] = {
+    "wm": (2, 7, 16, 41, 46, 85, 192, *range(250, 256), *SPINAL_CORD_AND_OPTIC_NERVE,
+           *range(3000, 3036), *range(4000, 4036)),
+    "gm": (3, 8, 17, 18, 19, 20, 27, 29, 42, 47, 53, 54, 55, 56, 59, 61, 172,
+           *range(1000, 1036), *range(2000, 2036), *range(11100, 11176), *range(12100, 12176)),
+    "csf": (*LATERAL_VENTRICLES, 14, 15, 24, 72, 259, 506),
+    "lesion": (25, 57, 77, 78, 79),
+    "deep_gm": (9, 10, 11, 12, 13, 26, 28, 48, 49, 50, 51, 52, 58, 60, 80),
+    "choroid": (31, 63, 136, 137, 163, 164),
+    "muscle": (30, 62, 258, 502, 508, 509, 514, SKIN),
+    "marrow": (516,),
+    "": (0, 165, 515, 517),
+}  # fmt: skip
+
+
+def read_label_map(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A label map as RAS+ integers ``[X, Y, Z]``, and its voxel size in mm.
+
+    Raises:
+        InputError: missing, damaged, not 3-D, not labels, or with a label that no tissue is known for.
+    """
+    try:
+        image = nib.as_closest_canonical(nib.load(file))
+        values = np.asarray(image.dataobj)
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing, expected a label map") from None
+    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+        raise InputError(f"{file}: damaged or cut short: {str(error).splitlines()[0]}") from None
+    if values.ndim != 3:
+        raise InputError(f"{file}: shape: found {values.shape}, expected three dimensions")
+    if not np.isfinite(values).all() or (values != np.round(values)).any():
+        raise InputError(f"{file}: values: found other than whole numbers, expected labels")
+    labels = values.astype(np.int32)
+    known = {label for group in TISSUE_OF_LABEL.values() for label in group} | {OTHER_SOFT_TISSUE}
+    unknown = sorted(set(np.unique(labels).tolist()) - known)
+    if unknown:
+        raise InputError(
+            f"{file}: labels: found {unknown[:5]}, expected FreeSurfer's (aseg, aparc+aseg) or 502–530"
+        )
+    return labels, np.array(image.header.get_zooms()[:3], dtype=float)
