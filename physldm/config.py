@@ -28,6 +28,7 @@ class DataConfig(_Section):
     partial_volume: Literal["properties", "signals"] = "properties"
     noise: float = Field(0.01, ge=0)
     gain_sd: float = Field(0.2, ge=0)
+    sequence_gain_sd: float = Field(0.0, ge=0)
 
 
 class VaeConfig(_Section):

@@ -38,7 +38,7 @@ class Subject:
         clean: ``[S, 3, H, W]``: T1w, T2w, FLAIR in scanner units, with gain and bias field, without noise.
         scans: ``[S, 3, H, W]``: what the scanner stores: ``clean`` plus complex noise, magnitude.
         acquisitions: how each contrast was taken.
-        gain: scanner units per unit of PD.
+        gain: scanner units per unit of PD, of each contrast.
         affine: 4 × 4, voxel of an ``[X, Y, Z]`` volume to mm (see :func:`to_volume`).
     """
 
@@ -47,7 +47,7 @@ class Subject:
     clean: Float[Tensor, "S 3 H W"]
     scans: Float[Tensor, "S 3 H W"]
     acquisitions: tuple[Acquisition, ...]
-    gain: float
+    gain: tuple[float, ...]
     affine: np.ndarray
 
 
@@ -71,6 +71,7 @@ def make_subject(
     partial_volume: str = "properties",
     noise: float = 0.01,
     gain_sd: float = 0.2,
+    sequence_gain_sd: float = 0.0,
 ) -> Subject:
     """Subject number ``index`` of the population ``seed``; the same arguments give the same subject.
 
@@ -80,7 +81,8 @@ def make_subject(
         partial_volume: ``properties`` mixes PD, log T1 and log T2 by fraction, so that one (PD, T1, T2) per
             voxel is the whole truth; ``signals`` mixes the signals of the tissues, as a real scan does.
         noise: standard deviation of each part of the complex noise, relative to the image's maximum.
-        gain_sd: standard deviation of the logarithm of the gain between subjects.
+        gain_sd: standard deviation of the logarithm of the gain between subjects. sequence_gain_sd: the same of a
+            further gain of each scan, as where a scanner is tuned anew for every sequence.
     """
     if partial_volume not in ("properties", "signals"):
         raise ValueError(f"partial_volume: found {partial_volume!r}, expected properties or signals")
@@ -89,13 +91,14 @@ def make_subject(
     fractions, ventricles = _warp(anatomy, spacing, grid, draw)
     fractions = _add_lesions(anatomy, fractions, ventricles, grid, draw)
     acquisitions = _protocol(draw)
-    gain = GAIN * math.exp(gain_sd * _normal(draw))
+    gain = GAIN * torch.exp(gain_sd * torch.randn((), generator=draw))
+    gain = gain * torch.exp(sequence_gain_sd * torch.randn(len(acquisitions), generator=draw))
     bias = torch.exp(0.03 * _smooth_field(grid, 60.0, draw))
     mixed = acquisitions if partial_volume == "signals" else ()
     maps, exact = _mix(fractions, _tissue_maps(grid, CLASSES[: len(fractions)], draw), mixed)
     fractions, maps = to_slices(fractions), to_slices(maps)
     exact = to_slices(exact) if mixed else torch.stack([signal(maps, a) for a in acquisitions], 1)
-    clean = gain * to_slices(bias)[:, None] * exact
+    clean = gain[:, None, None] * to_slices(bias)[:, None] * exact
     scans = _scan(clean, noise, draw)
     affine = np.diag([spacing, spacing, spacing, 1.0])
     # the first voxel's centre sits half a voxel into the box
@@ -103,7 +106,7 @@ def make_subject(
     affine[:3, 3] = corner + spacing / 2 + np.array([0, 0, (heights or (0,))[0]])
     if heights is not None and len(heights) > 1:
         affine[2, 2] = heights[1] - heights[0]
-    return Subject(maps, fractions, clean, scans, acquisitions, gain, affine)
+    return Subject(maps, fractions, clean, scans, acquisitions, tuple(gain.tolist()), affine)
 
 
 def example_maps(
@@ -115,7 +118,7 @@ def example_maps(
         maps ``[3, H, W]`` (PD, T1, T2) and fractions ``[4, H, W]`` (WM, GM, CSF, lesion).
     """
     grid = _grid(spacing, (92,))
-    fractions = _sample(_pooled(load_anatomy().name, spacing), grid.points)[:-1]
+    fractions = _fractions_at("icbm152", spacing, grid.points)[:-1]
     rows = ({**TISSUES, **tissues}[c] for c in CLASSES[: len(fractions)])
     table = [torch.tensor([t.pd, t.t1, t.t2])[:, None, None, None] for t in rows]
     return to_slices(_mix(fractions, table)[0])[0], to_slices(fractions)[0]
@@ -124,10 +127,6 @@ def example_maps(
 def _key(*numbers: int) -> int:
     """One 63-bit seed from several small numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _normal(draw: torch.Generator) -> float:
-    return float(torch.randn((), generator=draw))
 
 
 # --- space ------------------------------------------------------------------------------------------------
@@ -153,26 +152,23 @@ def _grid(spacing: int, heights: tuple[int, ...] | None) -> _Grid:
 
 @lru_cache(maxsize=2)
 def _pooled(name: str, spacing: int) -> Float[Tensor, "C X Y Z"]:
-    """The fractions and, last, the ventricles, averaged over a voxel of ``spacing`` mm around every point of the 1 mm grid.
+    """The fractions and, last, the ventricles, averaged over ``spacing`` mm at every step of 1 mm.
 
     Averaging before sampling is what keeps thin cortex from flickering on a coarser grid.
     """
     anatomy = load_anatomy(name)
     volume = torch.cat([anatomy.fractions, anatomy.ventricles[None]])
-    if spacing == 1:
-        return volume
-    padded = F.pad(volume[None], (spacing // 2, (spacing - 1) // 2) * 3, mode="replicate")
-    # point i is the corner between voxels i−1 and i for spacing 2: half a millimetre below voxel i's centre
+    padded = F.pad(volume[None], ((spacing - 1) // 2, spacing // 2) * 3, mode="replicate")
     return F.avg_pool3d(padded, spacing, stride=1)[0]
 
 
-def _sample(
-    volume: Float[Tensor, "C X Y Z"], points_mm: Float[Tensor, "A B D 3"]
-) -> Float[Tensor, "C A B D"]:
-    """Trilinear values of a 1 mm volume at points in mm from the corner of the box; 0 outside."""
+def _fractions_at(name: str, spacing: int, points_mm: Float[Tensor, "A B D 3"]) -> Float[Tensor, "C A B D"]:
+    """Fractions and ventricles, averaged over ``spacing`` mm around points in mm from the corner; 0 outside the box."""
     size = torch.tensor(SHAPE_MM, dtype=torch.float32)
-    where = (2 * points_mm / size - 1).flip(-1)[None]  # grid_sample wants z, y, x in [−1, 1]
-    return F.grid_sample(volume[None], where, mode="bilinear", align_corners=False)[0]
+    # an average over an even number of voxels lies half a voxel above the first voxel's centre
+    lower = points_mm - (1 - spacing % 2) / 2
+    where = (2 * lower / size - 1).flip(-1)[None]  # grid_sample wants z, y, x in [−1, 1]
+    return F.grid_sample(_pooled(name, spacing)[None], where, mode="bilinear", align_corners=False)[0]
 
 
 def _smooth_field(grid: _Grid, sigma_mm: float, draw: torch.Generator, channels: int = 1) -> Tensor:
@@ -190,7 +186,6 @@ def _coarse() -> _Grid:
 
 def _warp(anatomy: str, spacing: int, grid: _Grid, draw: torch.Generator) -> tuple[Tensor, Tensor]:
     """The anatomy in a new shape: fractions ``[K, X, Y, Z]`` and ventricles ``[X, Y, Z]`` on the grid."""
-    volume = _pooled(anatomy, spacing)
     velocity = _velocity(anatomy, draw)
     displacement = _integrate(velocity)
     scale = torch.exp(0.04 * torch.randn(3, generator=draw))
@@ -199,7 +194,7 @@ def _warp(anatomy: str, spacing: int, grid: _Grid, draw: torch.Generator) -> tup
     size = torch.tensor(SHAPE_MM, dtype=torch.float32)
     where = (2 * points / size - 1).flip(-1)[None]
     moved = F.grid_sample(displacement[None], where, padding_mode="border", align_corners=False)[0]
-    warped = _sample(volume, points + moved.movedim(0, -1)).clamp(0, 1)
+    warped = _fractions_at(anatomy, spacing, points + moved.movedim(0, -1)).clamp(0, 1)
     return warped[:-1], warped[-1]
 
 
@@ -214,7 +209,7 @@ def _velocity(anatomy: str, draw: torch.Generator) -> Float[Tensor, "3 X Y Z"]:
     slope = torch.stack(torch.gradient(ventricles[0, 0], spacing=4.0))
     slope = slope / slope.norm(dim=0).max()
     # sampling points move towards the ventricles' inside, so the ventricles grow; mostly growth, some shrink
-    growth = 2.0 + 3.0 * _normal(draw)
+    growth = 2.0 + 3.0 * float(torch.randn((), generator=draw))
     return broad + fine + growth * slope
 
 

@@ -289,6 +289,7 @@ def phantom_store(config: DataConfig, seed: int, folder: Path) -> SliceStore:
             partial_volume=config.partial_volume,
             noise=config.noise,
             gain_sd=config.gain_sd,
+            sequence_gain_sd=config.sequence_gain_sd,
         )
         add_session(
             folder,
