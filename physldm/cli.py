@@ -1,4 +1,4 @@
-"""The command line: ``physldm phantom | prepare | train | evaluate | sample | scan | sequences | doctor``."""
+"""The command line: ``physldm heads | phantom | prepare | train | evaluate | reconstruct | sample | scan | sequences | doctor``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Run_ = Annotated[Path, typer.Option("--run", help="run directory")]
 Out = Annotated[Path, typer.Option("--out", help="a new or empty folder")]
 Data = Annotated[Path | None, typer.Option("--data", help="a slice store; the embedded phantom by default")]
+
+
+@app.command()
+def heads(
+    out: Annotated[Path, typer.Option("--out", help="a folder for the label maps")],
+    source: Annotated[Path | None, typer.Option("--from", help="a folder that has them already")] = None,
+) -> None:
+    """Download 16 public label maps of individual heads (27 MB, Apache 2.0), for phantom --anatomy."""
+    from physldm.data.download import fetch_heads
+
+    fetch_heads(out, source)
+    print(f"{out}: use it as physldm phantom --anatomy {out}, or train --set data.anatomy={out}")
 
 
 @app.command()
@@ -44,7 +56,8 @@ def phantom(
     heads = anatomies(anatomy)
     load_anatomy(heads[0])
     start_dataset(out, "physldm phantom")
-    start_dataset(out / "derivatives" / "truth", "physldm phantom: true maps", derivative=True)
+    truth = out / "derivatives" / "truth"
+    start_dataset(truth, "physldm phantom: true maps", derivative=True, PartialVolume=partial_volume)
     used = {f"sub-{i + 1:03d}": heads[i % len(heads)] for i in range(subjects)}
     write_participants(out, used)
     # one anatomy after the other, so that each is read once
@@ -122,6 +135,64 @@ def evaluate(
                 raise InputError(f"{file}: {error.strerror}, expected a file to write to") from None
     for key, value in scores.items():
         print(f"{key:32s} {value:10.4g}")
+
+
+@app.command()
+def reconstruct(
+    run: Run_,
+    input_dir: Annotated[
+        Path, typer.Option("--input", help="a subject's folder, or a dataset, aligned to MNI")
+    ],
+    out: Out,
+    gain: Annotated[
+        str, typer.Option(help="each: estimate one per scan; common: one per session; none: as trained")
+    ] = "each",
+    effective_te: Annotated[float, typer.Option(min=0.01, max=0.2, help="see physldm prepare")] = 0.1,
+) -> None:
+    """Turn a subject's scans, any of T1w, T2w and FLAIR, into PD, T1 and T2 maps."""
+    import torch
+    from tqdm.auto import tqdm
+
+    from physldm.data.bids import start_dataset, write_maps
+    from physldm.data.phantom import CONTRASTS, GAIN
+    from physldm.data.preprocess import box_affine, estimate_gain, read_session
+    from physldm.data.sessions import find_sessions
+    from physldm.runs import Run
+
+    if gain not in ("each", "common", "none"):
+        raise InputError(f"--gain: found {gain!r}, expected each, common or none")
+    opened = Run(run)
+    opened.vae  # noqa: B018 - what is wrong with the run is said before anything is written
+    spacing, done = opened.config.data.spacing, 0
+    for session in tqdm(find_sessions(input_dir, effective_te), desc="reconstructing", unit="session"):
+        stacks, notes = read_session(session, spacing)
+        for line in (*session.left_out, *(n for s in session.scans.values() for n in s.notes), *notes):
+            tqdm.write(line)
+        if not stacks:
+            continue
+        acquisitions = [session.scans[c].acquisition if c in stacks else None for c in CONTRASTS]
+        gains = {c: estimate_gain(stacks[c], session.scans[c].acquisition, spacing) for c in stacks}
+        if gain != "each":
+            one = torch.tensor(list(gains.values())).log().mean().exp().item() if gain == "common" else GAIN
+            gains = dict.fromkeys(gains, one)
+        absent = torch.zeros_like(next(iter(stacks.values())))
+        scans = torch.stack([stacks[c] * (GAIN / gains[c]) if c in stacks else absent for c in CONTRASTS], 1)
+        maps = opened.reconstruct(scans, acquisitions)
+        # PD of CSF is about 1; where no scan has anything there is no water
+        seen = (scans > 0).any(1)
+        maps = torch.stack([maps[:, 0] * seen / GAIN, *maps[:, 1:].unbind(1)], 1)
+        if not done:
+            start_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True)
+        folder = (
+            out / f"sub-{session.subject}" / (f"ses-{session.session}" if session.session else "") / "anat"
+        )
+        write_maps(folder, session.name, maps, box_affine(spacing))
+        tqdm.write(f"{session.name}: gains " + ", ".join(f"{c} {g:.3g}" for c, g in gains.items()))
+        done += 1
+    if not done:
+        raise InputError(
+            f"{input_dir}: found no scan that can be used, expected one; the lines above say why"
+        )
 
 
 @app.command()

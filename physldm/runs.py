@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from physldm.config import Config, read_config
-from physldm.data.slices import SliceStore, phantom_store
+from physldm.data.slices import ABSENT, SliceStore, phantom_store
 from physldm.diffusion import ddim, make_schedule
 from physldm.errors import InputError
 from physldm.models import PhysicsVAE, UNet
+from physldm.physics import Acquisition, AcquisitionBatch
 
 FORMAT = "physldm-1"
+RECONSTRUCT_AT_ONCE = 16  # slices
 
 
 def preset_name() -> str:
@@ -93,6 +96,24 @@ class Run:
                     steps.append(int(row["step"]))
                     values.append(float(row["value"]))
         return curves
+
+    @torch.inference_mode()
+    def reconstruct(
+        self, scans: Float[Tensor, "S N H W"], acquisitions: Sequence[Acquisition | None]
+    ) -> Float[Tensor, "S 3 H W"]:
+        """PD (scanner units), T1 (s) and T2 (s) of one brain's slices, from any of its scans.
+
+        Args:
+            scans: T1w, T2w, FLAIR in scanner units. acquisitions: how each was taken; None where it is absent.
+        """
+        present = torch.tensor([[a is not None for a in acquisitions]])
+        row = [a or ABSENT for a in acquisitions]
+        maps = []
+        for part in scans.split(RECONSTRUCT_AT_ONCE):
+            protocol = AcquisitionBatch.repeat(row, len(part))
+            mean, _ = self.vae.encode(part, protocol, present.expand(len(part), -1))
+            maps.append(self.vae.decode(mean))
+        return torch.cat(maps)
 
     @torch.inference_mode()
     def sample(self, n: int, seed: int, steps: int | None = None, callback=None) -> Float[Tensor, "n 3 H W"]:

@@ -130,6 +130,53 @@ def test_training_again_does_nothing_and_other_settings_are_refused(smoke_run, r
     assert code == 2 and "other settings" in err
 
 
+def test_from_a_phantom_to_maps_by_commands(phantom, smoke_run, tmp_path, run_cli):
+    """phantom → prepare → train → evaluate → reconstruct; the smoke run's own network for the last two."""
+    bids, store, maps = tmp_path / "bids", tmp_path / "store", tmp_path / "maps"
+    shutil.copytree(phantom, bids)
+    for part in ("", "derivatives/truth"):
+        shutil.copytree(bids / part / "sub-001", bids / part / "sub-002")
+        for file in (bids / part / "sub-002").rglob("sub-001*"):
+            file.rename(file.with_name(file.name.replace("sub-001", "sub-002")))
+    assert run_cli("prepare", bids, "--out", store, "--spacing", 2)[0] == 0
+    train = ("train", "--run", tmp_path / "run", "--preset", "smoke", "--data", store, "--stage", "vae")
+    assert run_cli(*train, "--set", "vae_stage.steps=2", "--set", "precision=32-true")[0] == 0
+    code, _, err = run_cli(
+        "evaluate", "--run", smoke_run, "--data", store, "--json", tmp_path / "scores.json"
+    )
+    assert code == 0, err
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["sessions"] == 1 and scores["truth.t1_mdape.wm"] > 0 and scores["fixed.psnr.FLAIR"] > 0
+    (bids / "sub-001" / "anat" / "sub-001_T2w.nii.gz").unlink()
+    arguments = ("--run", smoke_run, "--input", bids / "sub-001", "--out", maps)
+    code, _, err = run_cli("reconstruct", *arguments)
+    assert code == 0, err
+    found = nib.load(maps / "sub-001" / "anat" / "sub-001_T1map.nii.gz")
+    scan = nib.load(bids / "sub-001" / "anat" / "sub-001_T1w.nii.gz")
+    assert found.shape == scan.shape and np.allclose(found.affine, scan.affine)
+    pd = nib.load(maps / "sub-001" / "anat" / "sub-001_PDmap.nii.gz").get_fdata()
+    assert np.isfinite(pd).all() and pd.min() >= 0
+    one_line(*run_cli("reconstruct", *arguments)[::2], "--out", "files in it")
+
+
+def test_heads_are_copied_only_when_they_are_the_right_ones(tmp_path, run_cli, monkeypatch):
+    import hashlib
+
+    from physldm.data import download
+
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "a.nii.gz").write_bytes(b"one head")
+    monkeypatch.setattr(download, "HEADS", {"a.nii.gz": hashlib.sha256(b"one head").hexdigest()})
+    command = ("heads", "--out", tmp_path / "to", "--from", tmp_path / "from")
+    assert run_cli(*command)[0] == 0 and (tmp_path / "to" / "a.nii.gz").read_bytes() == b"one head"
+    monkeypatch.setattr(download, "HEADS", {"a.nii.gz": hashlib.sha256(b"other").hexdigest()})
+    code, _, err = run_cli(*command)
+    assert code == 2 and "a.nii.gz: checksum" in err and not list((tmp_path / "to").glob("*.part"))
+    monkeypatch.setattr(download, "HEADS", {"b.nii.gz": "0"})
+    code, _, err = run_cli(*command)
+    assert code == 2 and "b.nii.gz" in err and "--from" in err
+
+
 def one_line(code, err, *words):
     assert code == 2, err
     assert err.startswith("physldm: ") and err.count("\n") == 1, err

@@ -1,7 +1,7 @@
 """Brains and scans: anatomies, made-up subjects, BIDS files, slice stores."""
 
 from .anatomy import CLASSES, Anatomy, anatomies, load_anatomy
-from .phantom import CONTRASTS, Subject, example_maps, make_subject
+from .phantom import CONTRASTS, Subject, average_brain, example_maps, make_subject
 
 __all__ = [
     "CLASSES",
@@ -9,6 +9,7 @@ __all__ = [
     "Anatomy",
     "Subject",
     "anatomies",
+    "average_brain",
     "example_maps",
     "load_anatomy",
     "make_subject",

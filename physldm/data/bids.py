@@ -34,8 +34,8 @@ DAMAGED = (
 MAPS = {"PDmap": "arbitrary", "T1map": "s", "T2map": "s"}
 
 
-def start_dataset(folder: Path, name: str, *, derivative: bool = False) -> None:
-    """Makes ``folder`` a BIDS dataset (or a derivative of one).
+def start_dataset(folder: Path, name: str, *, derivative: bool = False, **more: str) -> None:
+    """Makes ``folder`` a BIDS dataset (or a derivative of one); ``more`` are further fields of its description.
 
     Raises:
         InputError: the folder exists and is not empty, or cannot be written.
@@ -51,6 +51,7 @@ def start_dataset(folder: Path, name: str, *, derivative: bool = False) -> None:
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative" if derivative else "raw",
         "GeneratedBy": [{"Name": "physldm", "Version": __version__}],
+        **more,
     }
     write_json(folder / "dataset_description.json", content)
 
@@ -157,6 +158,7 @@ def write_subject(root: Path, name: str, subject: Subject, *, header_te: bool = 
     for n, (contrast, acquisition) in enumerate(zip(CONTRASTS, subject.acquisitions, strict=True)):
         sidecar = {"Modality": "MR", "MagneticFieldStrength": 3.0, **acquisition.to_bids()}
         if header_te and contrast == "T2w":
+            del sidecar["PulseSequenceType"]
             sidecar |= {"SequenceName": "*spc_314ns", "EchoTime": HEADER_TE}
         write_volume(
             root / name / "anat" / f"{name}_{contrast}.nii.gz", subject.scans[:, n], subject.affine, sidecar

@@ -109,19 +109,29 @@ def make_subject(
     return Subject(maps, fractions, clean, scans, acquisitions, tuple(gain.tolist()), affine)
 
 
+def average_brain(
+    spacing: int = 1, heights: tuple[int, ...] | None = None, tissues: Mapping[str, Tissue] = TISSUES
+) -> tuple[Float[Tensor, "S 3 H W"], Float[Tensor, "S 4 H W"]]:
+    """The average brain as it is, filled with a table's values; it has no lesion.
+
+    Args:
+        spacing, heights: as in :func:`make_subject`.
+
+    Returns:
+        maps ``[S, 3, H, W]`` (PD, T1, T2) and fractions ``[S, 4, H, W]`` (WM, GM, CSF, lesion).
+    """
+    fractions = _fractions_at("icbm152", spacing, _grid(spacing, heights).points)[:-1]
+    rows = ({**TISSUES, **tissues}[c] for c in CLASSES[: len(fractions)])
+    table = [torch.tensor([t.pd, t.t1, t.t2])[:, None, None, None] for t in rows]
+    return to_slices(_mix(fractions, table)[0]), to_slices(fractions)
+
+
 def example_maps(
     spacing: int = 1, tissues: Mapping[str, Tissue] = TISSUES
 ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "4 H W"]]:
-    """One slice through the lateral ventricles of the average brain, filled with a table's values (it has no lesion).
-
-    Returns:
-        maps ``[3, H, W]`` (PD, T1, T2) and fractions ``[4, H, W]`` (WM, GM, CSF, lesion).
-    """
-    grid = _grid(spacing, (92,))
-    fractions = _fractions_at("icbm152", spacing, grid.points)[:-1]
-    rows = ({**TISSUES, **tissues}[c] for c in CLASSES[: len(fractions)])
-    table = [torch.tensor([t.pd, t.t1, t.t2])[:, None, None, None] for t in rows]
-    return to_slices(_mix(fractions, table)[0])[0], to_slices(fractions)[0]
+    """One slice of :func:`average_brain`, through the lateral ventricles."""
+    maps, fractions = average_brain(spacing, (92,), tissues)
+    return maps[0], fractions[0]
 
 
 def _key(*numbers: int) -> int:
@@ -216,7 +226,7 @@ def _velocity(anatomy: str, draw: torch.Generator) -> Float[Tensor, "3 X Y Z"]:
 def _integrate(velocity: Float[Tensor, "3 X Y Z"], squarings: int = 6) -> Float[Tensor, "3 X Y Z"]:
     """exp(velocity) by scaling and squaring: the displacement, in mm, of a map that can be inverted.
 
-    Source: Arsigny et al. 2006; u ← u + u∘(id + u), from u = v/2ⁿ.
+    Source: Arsigny et al. 2006; u ← u + u∘(id + u), from u = v/2ⁿ (step-squaring).
     """
     points = _coarse().points
     size = torch.tensor(SHAPE_MM, dtype=torch.float32)
@@ -285,6 +295,8 @@ def _mix(
     acquisitions: Sequence[Acquisition] = (),
 ) -> tuple[Float[Tensor, "3 X Y Z"], Float[Tensor, "N X Y Z"]]:
     """Maps that average PD, log T1 and log T2 by fraction; and the signals of the tissues, added up by fraction.
+
+    Equation: eq-mixed-properties, eq-mixed-signals
 
     Where nothing gives signal PD is 0, and T1 and T2 are the prior's medians.
     """

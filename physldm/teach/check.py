@@ -461,3 +461,93 @@ def protocol_design(answer) -> Verdict:
             f"PD of white matter is known to {bound:.1f} %. Which scan would show PD and little else?"
         )
     return Verdict(True, f"PD of white matter is known to {bound:.1f} %, in one voxel.")
+
+
+@_verdict
+def mixed_flair(answer: Callable) -> Verdict:
+    """Chapter 05: ``answer(f, gm, csf, te, tr, ti)`` is the FLAIR signal of a voxel with a share f of CSF."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.mixed_flair(my_mixed_flair).")
+    gm, csf, te, tr, ti, f = (0.82, 1.45, 0.085), (1.0, 4.2, 1.9), 0.091, 9.0, 2.5, 0.3
+
+    def flair(pd, t1, t2):
+        return pd * (1 - 2 * math.exp(-ti / t1) + math.exp(-tr / t1)) * math.exp(-te / t2)
+
+    found = answer(f, gm, csf, te, tr, ti)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the signal.")
+    found = float(found)
+    (pd1, *t1), (pd2, *t2) = gm, csf
+    averaged = flair((1 - f) * pd1 + f * pd2, *(a ** (1 - f) * b**f for a, b in zip(t1, t2, strict=True)))
+    if math.isclose(found, (1 - f) * flair(*gm) + f * flair(*csf), rel_tol=1e-4):
+        return Verdict(True, "Each tissue answers for itself, and the scanner adds.")
+    if math.isclose(found, averaged, rel_tol=1e-3):
+        return _not_yet("That averages the properties. Add the signals instead.")
+    if math.isclose(found, f * flair(*gm) + (1 - f) * flair(*csf), rel_tol=1e-4):
+        return _not_yet("f is the share of CSF, not of grey matter.")
+    if math.isclose(found, flair(*gm) + flair(*csf), rel_tol=1e-4):
+        return _not_yet("Weigh each signal by its share of the voxel.")
+    return _not_yet(f"For f = {f} it gives {found:.4g}.")
+
+
+UNKNOWN_SIGMA = 6.5
+
+
+def unknown_scan() -> Tensor:
+    """A T1-weighted slice ``[224, 160]`` with noise, in scanner units, for :func:`noise_of_air`; 16 rows are air."""
+    from physldm.data import example_maps
+    from physldm.physics.noise import complex_noise_magnitude
+
+    clean = 600 * signal(example_maps()[0], Acquisition("mprage", tr=2.4, ti=1.0))
+    return complex_noise_magnitude(clean, UNKNOWN_SIGMA, torch.Generator().manual_seed(5))
+
+
+@_verdict
+def noise_of_air(answer: numbers.Real) -> Verdict:
+    """Chapter 05: σ of :func:`unknown_scan`."""
+    found = float(answer)
+    if math.isclose(found, UNKNOWN_SIGMA, rel_tol=0.03):
+        return Verdict(True, f"It was {UNKNOWN_SIGMA}.")
+    if math.isclose(found, UNKNOWN_SIGMA * math.sqrt(math.pi / 2), rel_tol=0.03):
+        return _not_yet("That is the mean of the air. How many σ is it?")
+    if math.isclose(found, UNKNOWN_SIGMA * math.sqrt(2 - math.pi / 2), rel_tol=0.03):
+        return _not_yet("That is the standard deviation of a magnitude, which is smaller than σ.")
+    return _not_yet("Take the mean of the first 16 rows and divide by 1.253. Are only those rows in it?")
+
+
+SESSIONS = tuple(
+    f"sub-{subject}_ses-{visit}"
+    for subject, visits in zip("ABCDEFGHIJ", (2, 1, 3, 1, 2, 2, 1, 1, 2, 3), strict=True)
+    for visit in range(1, visits + 1)
+)
+
+
+@_verdict
+def fair_split(answer) -> Verdict:
+    """Chapter 05: which of ``SESSIONS`` to hold out, so that no subject is in both parts."""
+    heldout = set(answer)
+    if strangers := heldout - set(SESSIONS):
+        return _not_yet(f"{sorted(map(str, strangers))[0]} is no session of check.SESSIONS.")
+    share = len(heldout) / len(SESSIONS)
+    if not 0.2 <= share <= 0.4:
+        return _not_yet(f"You hold out {share:.0%} of the sessions.")
+    person = lambda session: session.split("_")[0]  # noqa: E731
+    both = {person(s) for s in heldout} & {person(s) for s in set(SESSIONS) - heldout}
+    if both:
+        return _not_yet(f"{sorted(both)[0]} is in both parts.")
+    return Verdict(True, "Whole people are held out, with all their visits.")
+
+
+@_verdict
+def what_it_proves(answer) -> Verdict:
+    """Chapter 05: what a good score on held-out subjects of the average brain lets one conclude."""
+    found = {str(letter).strip().lower() for letter in answer}
+    if found == {"a", "d"}:
+        return Verdict(
+            True, "A phantom can refute a method, and point at what to doubt; it cannot vouch for it."
+        )
+    if "b" in found:
+        return _not_yet("b: chapter 02 fitted a real MPRAGE with Eq. 1. How far off was T1?")
+    if "c" in found:
+        return _not_yet("c: look at the folds of the five subjects again.")
+    return _not_yet("Each of a and d on its own: what was assumed, and did it hold here?")

@@ -14,6 +14,13 @@ from physldm.physics.bloch import Delay, Pulse, Read, Spoil
 from physldm.teach import Verdict, check, notice
 
 SOLUTIONS = Path(__file__).parents[2] / "book" / "solutions"
+
+
+def _flair(tissue, te, tr, ti):
+    pd, t1, t2 = tissue
+    return pd * (1 - 2 * math.exp(-ti / t1) + math.exp(-tr / t1)) * math.exp(-te / t2)
+
+
 # What a check asks for: the function itself, or what it returns.
 TAKES_FUNCTION = {
     "spin_echo_by_hand",
@@ -22,6 +29,7 @@ TAKES_FUNCTION = {
     "refocused_spin_echo",
     "inversion_events",
     "t2_slope",
+    "mixed_flair",
 }
 WRONG = {
     "spin_echo_by_hand": [
@@ -91,6 +99,29 @@ WRONG = {
         lambda pd, t1, t2, te, tr: pd * math.exp(-te / t2),
     ],
     "hidden_change": [(0.0, 0.0), (10.0, 10.0), (-6.0, 6.9), (0.069, -0.06), 5.0],
+    "mixed_flair": [
+        lambda f, gm, csf, te, tr, ti: 0.2,
+        lambda f, gm, csf, te, tr, ti: f * _flair(gm, te, tr, ti) + (1 - f) * _flair(csf, te, tr, ti),
+        lambda f, gm, csf, te, tr, ti: _flair(gm, te, tr, ti) + _flair(csf, te, tr, ti),
+        lambda f, gm, csf, te, tr, ti: _flair(
+            (
+                (1 - f) * gm[0] + f * csf[0],
+                *(a ** (1 - f) * b**f for a, b in zip(gm[1:], csf[1:], strict=True)),
+            ),
+            te,
+            tr,
+            ti,
+        ),
+    ],
+    "noise_of_air": [8.15, 4.26, 65.0, 0.01],
+    "fair_split": [
+        set(),
+        {"sub-A_ses-1", "sub-B_ses-1", "sub-C_ses-1", "sub-D_ses-1"},
+        set(check.SESSIONS),
+        {"sub-Z_ses-1"},
+        3,
+    ],
+    "what_it_proves": [{"a"}, {"d"}, {"a", "b", "d"}, {"a", "c", "d"}, set(), 3],
     "voxels_needed": [11, 10.7, 100, 1000],
     "protocol_design": [
         [

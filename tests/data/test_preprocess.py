@@ -1,0 +1,354 @@
+"""Scans on the grid, against numpy, nilearn and functions known everywhere; stores, against what they were made from."""
+
+import base64
+import io
+import json
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from nilearn.image import resample_to_img
+from PIL import Image
+
+from physldm import cli
+from physldm.data import load_anatomy, make_subject, preprocess
+from physldm.data.bids import start_dataset, write_participants, write_subject
+from physldm.data.preprocess import box_affine, brain_slices, prepare, read_on_grid, split_subjects
+from physldm.data.slices import SliceStore
+from physldm.errors import InputError
+
+
+def save(file, volume, affine):
+    nib.save(nib.Nifti1Image(np.asarray(volume, np.float32), affine), file)
+    return file
+
+
+def volume_of(stack):
+    """RAS+ volume of axial slices, written out again: rows run from anterior to posterior."""
+    return stack.numpy()[:, ::-1].transpose(2, 1, 0)
+
+
+# --- the grid ----------------------------------------------------------------------------------------------------
+
+
+def test_a_coarse_voxels_centre_is_that_of_the_eight_in_it():
+    fine, coarse = box_affine(1), box_affine(2)
+    np.testing.assert_array_equal(fine, load_anatomy("icbm152").affine)
+    for index in ((0, 0, 0), (3, 7, 5)):
+        eight = [np.array(index) * 2 + corner for corner in np.ndindex(2, 2, 2)]
+        centre = nib.affines.apply_affine(fine, eight).mean(0)
+        np.testing.assert_allclose(nib.affines.apply_affine(coarse, index), centre)
+
+
+@pytest.fixture(scope="module")
+def cube(tmp_path_factory):
+    """Random numbers on a small 1 mm grid whose first voxel is number (40, 60, 50) of the box."""
+    values = np.random.default_rng(0).uniform(1, 100, (12, 16, 10)).astype(np.float32)
+    affine = box_affine(1)
+    affine[:3, 3] += (40, 60, 50)
+    return save(tmp_path_factory.mktemp("cube") / "cube.nii.gz", values, affine), values
+
+
+def test_voxels_of_the_box_are_cropped_exactly(cube):
+    file, values = cube
+    expected = np.zeros((160, 224, 160), np.float32)
+    expected[40:52, 60:76, 50:60] = values
+    np.testing.assert_array_equal(volume_of(read_on_grid(file, 1)), expected)
+
+
+def test_a_coarser_grid_gets_the_mean_of_the_voxels_in_it(cube):
+    file, values = cube
+    expected = np.zeros((80, 112, 80), np.float32)
+    expected[20:26, 30:38, 25:30] = values.reshape(6, 2, 8, 2, 5, 2).mean((1, 3, 5))
+    np.testing.assert_allclose(volume_of(read_on_grid(file, 2)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("axes", ["LPS", "PSR", "ILA"])
+def test_the_order_and_direction_of_stored_axes_do_not_matter(cube, tmp_path, axes):
+    image = nib.load(cube[0])
+    there = nib.orientations.axcodes2ornt(axes)
+    turned = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), there))
+    assert nib.aff2axcodes(turned.affine) == tuple(axes)
+    nib.save(turned, tmp_path / "turned.nii.gz")
+    assert torch.equal(read_on_grid(tmp_path / "turned.nii.gz", 1), read_on_grid(cube[0], 1))
+
+
+def blob(points):
+    """A smooth function of the place in the world, mm."""
+    return 100 * np.exp(-(((points - (3.0, -8.0, 12.0)) / (9.0, 12.0, 10.0)) ** 2).sum(-1) / 2)
+
+
+def test_an_oblique_scan_is_put_in_its_place(tmp_path):
+    turn = nib.eulerangles.euler2mat(0.3, -0.2, 0.1)
+    affine = nib.affines.from_matvec(turn @ np.diag([1.5, -1.2, 2.0]), (0, 0, 0))
+    shape = (50, 70, 40)
+    affine[:3, 3] = (3.0, -8.0, 12.0) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    places = nib.affines.apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
+    file = save(tmp_path / "oblique.nii.gz", blob(places), affine)
+    found = volume_of(read_on_grid(file, 2))
+    box = nib.affines.apply_affine(box_affine(2), np.moveaxis(np.indices(found.shape), 0, -1))
+    expected = blob(box)
+    near = expected > 5
+    assert near.sum() > 1000
+    np.testing.assert_allclose(found[near], expected[near], atol=1.0)
+
+
+def test_interpolation_is_nilearns(tmp_path):
+    values = np.random.default_rng(1).uniform(1, 100, (20, 20, 20))
+    file = save(tmp_path / "between.nii.gz", values, np.diag([1.1, 1.1, 1.1, 1]))
+    box = nib.Nifti1Image(np.zeros((160, 224, 160), np.float32), box_affine(1))
+    expected = resample_to_img(nib.load(file), box, "continuous", clip=True).get_fdata()
+    np.testing.assert_allclose(volume_of(read_on_grid(file, 1)), expected, atol=1e-3)
+
+
+def test_a_scan_far_outside_the_box_leaves_it_empty(tmp_path):
+    for place in (-500, 500):
+        affine = np.eye(4)
+        affine[:3, 3] = place
+        file = save(tmp_path / "far.nii.gz", np.arange(27).reshape(3, 3, 3), affine)
+        assert read_on_grid(file, 2).abs().max() == 0
+
+
+def test_kept_slices_hold_brain():
+    brain = nib.Nifti1Image(load_anatomy("icbm152").fractions.sum(0).numpy(), box_affine(1)).get_fdata()
+    share = brain.mean((0, 1))
+    assert set(brain_slices(1)) == {k for k in range(160) if share[k] >= 0.05}
+    assert set(brain_slices(2)) == {k for k in range(80) if share[2 * k : 2 * k + 2].mean() >= 0.05}
+
+
+# --- the split ---------------------------------------------------------------------------------------------------
+
+
+def test_groups_stay_together_and_the_share_is_kept():
+    groups = {f"{i:03d}": f"head-{i % 10}" for i in range(40)}
+    split = split_subjects(groups, 0.2, 0)
+    apart = {groups[s] for s, part in split.items() if part == "heldout"}
+    assert len(apart) == 2 and not apart & {groups[s] for s, part in split.items() if part == "train"}
+    assert split == split_subjects(dict(reversed(groups.items())), 0.2, 0) != split_subjects(groups, 0.2, 1)
+
+
+@pytest.mark.parametrize("count, share, expected", [(1, 0.5, 0), (2, 0.0, 1), (2, 1.0, 1), (10, 0.34, 3)])
+def test_something_is_held_out_and_something_left(count, share, expected):
+    split = split_subjects({str(i): str(i) for i in range(count)}, share, 0)
+    assert list(split.values()).count("heldout") == expected
+
+
+# --- stores ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def subject():
+    return make_subject(0, 0, spacing=2)
+
+
+@pytest.fixture(scope="module")
+def phantom(subject, tmp_path_factory):
+    """One made-up subject as BIDS, with its truth."""
+    root = tmp_path_factory.mktemp("phantom") / "bids"
+    start_dataset(root, "test")
+    write_subject(root, "sub-001", subject)
+    return root
+
+
+def copy_subject(phantom, root, name, *, session=None, shift=(0, 0, 0), only=None):
+    """The phantom's scans under another name, moved by ``shift`` mm (all, or one contrast only)."""
+    full = name + (f"_ses-{session}" if session else "")
+    folder = root / name / "anat"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (phantom / "sub-001" / "anat").glob("*"):
+        to = folder / file.name.replace("sub-001", full)
+        if file.suffix == ".json" or (only and only not in file.name):
+            shutil.copy(file, to)
+        else:
+            image = nib.load(file)
+            image.affine[:3, 3] += shift
+            nib.save(nib.Nifti1Image(np.asarray(image.dataobj), image.affine), to)
+
+
+def test_the_store_holds_the_scans_and_the_truth_that_were_written(phantom, subject, tmp_path):
+    store = prepare(phantom, tmp_path / "store", spacing=2)
+    slices, kept = store.of_session(0), brain_slices(2)
+    assert store.has_truth and store.spacing == 2 and list(store.protocol(0)) == list(subject.acquisitions)
+    assert store.index["sessions"][0]["heights"] == [2 * k for k in kept]
+    for name in ("scans", "clean", "maps"):
+        expected = getattr(subject, name)[kept]
+        if name == "scans":
+            expected = expected.clamp_min(0)
+        torch.testing.assert_close(store.array(name, slices), expected)
+    found = store.array("fractions", slices)
+    torch.testing.assert_close(found, subject.fractions[kept], atol=0.5 / 255 + 1e-6, rtol=0)
+
+
+def test_truth_on_another_grid_is_left_out_and_said(phantom, tmp_path):
+    store = prepare(phantom, tmp_path / "store", spacing=1)
+    assert not store.has_truth and store.array("scans", [0]).shape == (1, 3, 224, 160)
+    report = json.loads((tmp_path / "store" / "report.json").read_text())
+    assert "truth left out" in report[0]["left_out"][0] and "grid" in report[0]["left_out"][0]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_head_that_lies_elsewhere_is_refused_and_one_slightly_off_is_not(phantom, tmp_path, axis):
+    for name, mm in (("sub-far", 15), ("sub-farther", -40), ("sub-near", 2)):
+        copy_subject(phantom, tmp_path / "bids", name, shift=mm * np.eye(3)[axis])
+    store = prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    assert [s["name"] for s in store.index["sessions"]] == ["sub-near"]
+    assert all(store.protocol(0))
+    for row in json.loads((tmp_path / "store" / "report.json").read_text()):
+        if row["session"] != "sub-near":
+            assert len(row["left_out"]) == 3 and all(
+                "position: found about" in line for line in row["left_out"]
+            )
+
+
+def test_a_contrast_that_lies_elsewhere_than_the_others_is_refused_alone(phantom, tmp_path):
+    copy_subject(phantom, tmp_path / "bids", "sub-1", shift=(0, 8, 0), only="FLAIR")
+    copy_subject(phantom, tmp_path / "bids", "sub-2", shift=(2, 0, 0), only="T2w")
+    store = prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    present = [[a is not None for a in store.protocol(i)] for i in (0, 1)]
+    assert present == [[True, True, False], [True, True, True]]
+    assert store.array("scans", store.of_session(0))[:, 2].abs().max() == 0
+    (line,) = store.index["sessions"][0]["notes"]
+    assert "sub-1_FLAIR.nii.gz: position: found about 6 mm from sub-1_T1w.nii.gz" in line
+
+
+def test_many_negative_voxels_are_noted(phantom, tmp_path):
+    copy_subject(phantom, tmp_path / "bids", "sub-1")
+    file = tmp_path / "bids" / "sub-1" / "anat" / "sub-1_T2w.nii.gz"
+    image = nib.load(file)
+    save(file, image.get_fdata() - 20, image.affine)
+    store = prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    assert "negative" in store.index["sessions"][0]["notes"][0] and store.array("scans", [0]).min() >= 0
+
+
+def written(folder):
+    return {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("sessions/*/session.json")}
+
+
+def test_a_stopped_run_goes_on_and_ends_the_same(phantom, tmp_path, monkeypatch):
+    for name in ("sub-1", "sub-2", "sub-3"):
+        copy_subject(phantom, tmp_path / "bids", name)
+    whole = prepare(tmp_path / "bids", tmp_path / "whole", spacing=2)
+    add = preprocess.add_session
+
+    def stopped(folder, name, **content):
+        if name == "sub-2":
+            (folder / "parts" / name).mkdir(parents=True)
+            (folder / "parts" / name / "scans.npy").write_bytes(b"half")
+            raise KeyboardInterrupt
+        add(folder, name, **content)
+
+    monkeypatch.setattr(preprocess, "add_session", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    with pytest.raises(InputError, match=r"index\.json"):
+        SliceStore(tmp_path / "store")
+    before = written(tmp_path / "store")
+    monkeypatch.undo()
+    store = prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    assert written(tmp_path / "store")["sub-1"] == before["sub-1"] and set(before) == {"sub-1"}
+    assert store.index == whole.index and not (tmp_path / "store" / "parts").exists()
+    for i in range(3):
+        assert torch.equal(
+            store.array("scans", store.of_session(i)), whole.array("scans", whole.of_session(i))
+        )
+
+
+def test_only_what_changed_is_made_again_and_damage_is_found(phantom, tmp_path):
+    bids, out = tmp_path / "bids", tmp_path / "store"
+    copy_subject(phantom, bids, "sub-1")
+    copy_subject(phantom, bids, "sub-2", shift=(0, 8, 0), only="FLAIR")
+    first = prepare(bids, out, spacing=2)
+    before, report = written(out), (out / "report.json").read_text()
+    assert prepare(bids, out, spacing=2).fingerprint == first.fingerprint
+    assert written(out) == before and (out / "report.json").read_text() == report
+    sidecar = bids / "sub-1" / "anat" / "sub-1_FLAIR.json"
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "EchoTime": 0.08}))
+    assert prepare(bids, out, spacing=2).fingerprint != first.fingerprint
+    after = written(out)
+    assert after["sub-1"] != before["sub-1"] and after["sub-2"] == before["sub-2"]
+    array = out / "sessions" / "sub-1" / "scans.npy"
+    array.write_bytes(array.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=r"scans\.npy: checksum"):
+        prepare(bids, out, spacing=2)
+
+
+def test_sessions_of_a_subject_and_subjects_of_an_anatomy_stay_together(phantom, tmp_path):
+    bids = tmp_path / "bids"
+    for name, session in (("sub-1", "a"), ("sub-1", "b"), ("sub-2", "a"), ("sub-3", None)):
+        copy_subject(phantom, bids, name, session=session)
+    for _ in range(2):  # by subject; then sub-2 and sub-3 are one anatomy
+        store = prepare(bids, tmp_path / "store", spacing=2, heldout=0.34)
+        parts = {}
+        for s in store.index["sessions"]:
+            parts.setdefault(s["subject"], set()).add(s["split"])
+        assert len(store.index["sessions"]) == 4 and all(len(p) == 1 for p in parts.values())
+        assert set.union(*parts.values()) == {"train", "heldout"}
+        write_participants(bids, {"sub-1": "x", "sub-2": "y", "sub-3": "y"})
+    assert parts["2"] == parts["3"] != parts["1"]
+
+
+def test_nothing_is_left_where_no_session_can_be_used(phantom, tmp_path):
+    copy_subject(phantom, tmp_path / "bids", "sub-1", shift=(30, 0, 0))
+    with pytest.raises(InputError, match=r"no session that can be used.*sub-1_T1w\.nii\.gz: position"):
+        prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    assert not (tmp_path / "store").exists()
+
+
+# --- the report and the command ------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.text = [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_command_prints_three_lines_and_writes_a_report(phantom, tmp_path, monkeypatch, capsys):
+    bids, out = tmp_path / "<b>&", tmp_path / "store"
+    copy_subject(phantom, bids, "sub-1")
+    copy_subject(phantom, bids, "sub-2", shift=(30, 0, 0))
+    (sidecar,) = bids.rglob("sub-1_T1w.json")
+    content = json.loads(sidecar.read_text(encoding="utf-8"))
+    del content["PulseSequenceType"]
+    sidecar.write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["physldm", "prepare", str(bids), "--out", str(out), "--spacing", "2"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert not stop.value.code and len(lines) == 3
+    assert lines[0].startswith("taken: 1 sessions") and lines[1].startswith("skipped: 1 sessions; first: ")
+    assert "sub-2_T1w.nii.gz: position" in lines[1] and lines[2] == f"report: {out / 'report.html'}"
+
+    html = (out / "report.html").read_text(encoding="utf-8")
+    page = Page()
+    page.feed(html)
+    assert "<b>&" in page.text and "b" not in [tag for tag, _ in page.tags]
+    assert "mprage (TE" in page.text and "SequenceName is missing" in page.text and "position" in page.text
+    assert not re.search(r"(src|href)=\"(?!data:)|url\(|@import", html) and "color-scheme: light dark" in html
+    (picture,) = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert picture["alt"] == "Axial slice of sub-1: T1w, T2w, FLAIR" and len(picture["src"]) < 40_000
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["src"].split(",")[1]))))
+    store = SliceStore(out)
+    middle = store.array("scans", [len(store.of_session(0)) // 2])[0, 0].numpy()
+    assert shown.shape == (112, 240) and np.corrcoef(shown[:, :80].ravel(), middle.ravel())[0, 1] > 0.99
+
+
+def test_a_folder_with_other_files_is_refused(phantom, tmp_path, monkeypatch, capsys):
+    (tmp_path / "thesis.tex").touch()
+    monkeypatch.setattr(sys, "argv", ["physldm", "prepare", str(phantom), "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1 and "thesis.tex" in error
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]

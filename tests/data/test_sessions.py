@@ -1,0 +1,265 @@
+"""Which scans a folder holds, against names and headers as OASIS-3 and other data sets have them."""
+
+import json
+import math
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from physldm.data.sessions import find_sessions
+from physldm.errors import InputError
+from physldm.physics import Acquisition
+
+T1W = {"EchoTime": 0.0032, "RepetitionTime": 2.4, "InversionTime": 1.0, "SequenceName": "*tfl3d1_ns"}
+T2W = {"EchoTime": 0.089, "RepetitionTime": 4.0, "SequenceName": "*tse2d1_11"}
+FLAIR = {"EchoTime": 0.091, "RepetitionTime": 9.0, "InversionTime": 2.5, "SequenceName": "*tir2d1_16"}
+
+
+def write_scan(file, sidecar=None, voxel=1.0):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    volume = np.arange(27, dtype=np.float32).reshape(3, 3, 3)
+    nib.save(nib.Nifti1Image(volume, np.diag([voxel, voxel, voxel, 1])), file)
+    if sidecar is not None:
+        name = file.name.removesuffix(".gz").removesuffix(".nii")
+        file.with_name(name + ".json").write_text(json.dumps(sidecar))
+    return file
+
+
+def the_session(root, **options):
+    (session,) = find_sessions(root, **options)
+    return session
+
+
+def acquisition(tmp_path, suffix, sidecar, **options):
+    write_scan(tmp_path / f"sub-1_{suffix}.nii.gz", sidecar)
+    return the_session(tmp_path, **options).scans[suffix]
+
+
+def refused(tmp_path, suffix, sidecar, *words):
+    write_scan(tmp_path / f"sub-1_{suffix}.nii.gz", sidecar)
+    session = the_session(tmp_path)
+    assert not session.scans
+    (line,) = session.left_out
+    for word in (f"sub-1_{suffix}.json", *words):
+        assert word in line
+
+
+# --- names -------------------------------------------------------------------------------------------------------
+
+
+def test_oasis_3_as_downloaded(tmp_path):
+    first, second = tmp_path / "OAS30001_MR_d0757", tmp_path / "OAS30001_MR_d2430"
+    write_scan(first / "anat1" / "sub-OAS30001_ses-d0757_run-01_T1w.nii.gz", T1W)
+    write_scan(first / "anat2" / "sub-OAS30001_ses-d0757_acq-TSE_T2w.nii.gz", T2W)
+    write_scan(second / "anat1" / "sub-OAS30001_sess-d2430_T1w.nii", T1W)
+    write_scan(second / "anat2" / "sub-OAS30001_sess-d2430_FLAIR.nii.gz", FLAIR)
+    write_scan(second / "func1" / "sub-OAS30001_sess-d2430_task-rest_bold.nii.gz", {})
+    sessions = find_sessions(tmp_path)
+    assert [s.name for s in sessions] == ["sub-OAS30001_ses-d0757", "sub-OAS30001_ses-d2430"]
+    assert [list(s.scans) for s in sessions] == [["T1w", "T2w"], ["T1w", "FLAIR"]]
+    assert {s.subject for s in sessions} == {"OAS30001"}
+    assert sessions[0].scans["T1w"].acquisition == Acquisition("mprage", te=0.0032, tr=2.4, ti=1.0)
+    assert sessions[0].scans["T2w"].acquisition == Acquisition("spin_echo", te=0.089, tr=4.0)
+    assert sessions[1].scans["FLAIR"].acquisition == Acquisition("flair", te=0.091, tr=9.0, ti=2.5)
+    assert all(not s.left_out and not scan.notes for s in sessions for scan in s.scans.values())
+
+
+def test_a_subjects_folder_is_a_root_and_derivatives_are_not_scans(tmp_path):
+    folder = tmp_path / "sub-1"
+    write_scan(folder / "anat" / "sub-1_T1w.nii.gz", T1W)
+    for other in ("derivatives", "sourcedata", ".git"):
+        write_scan(folder / other / "sub-9_T1w.nii.gz", T1W)
+    assert [s.name for s in find_sessions(folder)] == ["sub-1"] == [s.name for s in find_sessions(tmp_path)]
+
+
+def test_names_that_give_no_subject_or_another_kind_of_picture_are_left_out(tmp_path):
+    write_scan(tmp_path / "sub-1_T1w.nii.gz", T1W)
+    write_scan(tmp_path / "head_T1w.nii.gz", T1W)
+    write_scan(tmp_path / "sub-1_ce-gadolinium_T1w.nii.gz", T1W)
+    nameless, session = find_sessions(tmp_path)
+    assert not nameless.scans and "head_T1w.nii.gz: name: found no subject" in nameless.left_out[0]
+    assert session.scans["T1w"].file.name == "sub-1_T1w.nii.gz" and "found ce-" in session.left_out[0]
+
+
+def test_of_repeated_scans_the_finest_then_the_first_run_is_taken(tmp_path):
+    for run, voxel in ((1, 1.2), (2, 1.0), (3, 1.0)):
+        write_scan(tmp_path / f"sub-1_run-0{run}_T1w.nii.gz", T1W, voxel)
+    session = the_session(tmp_path)
+    assert session.scans["T1w"].file.name == "sub-1_run-02_T1w.nii.gz"
+    assert len(session.left_out) == 2
+    assert all("left out: sub-1_run-02_T1w.nii.gz was chosen" in line for line in session.left_out)
+
+
+def test_a_repeated_scan_that_cannot_be_used_does_not_cost_the_others(tmp_path):
+    write_scan(tmp_path / "sub-1_run-1_T1w.nii.gz")
+    write_scan(tmp_path / "sub-1_run-2_T1w.nii.gz", T1W)
+    session = the_session(tmp_path)
+    assert session.scans["T1w"].file.name == "sub-1_run-2_T1w.nii.gz"
+    assert "sub-1_run-1_T1w.json: missing" in session.left_out[0]
+
+
+@pytest.mark.parametrize("prefix", ["u_", "y_"])
+@pytest.mark.parametrize("beside", [True, False])
+def test_unires_output_takes_the_place_of_its_original(tmp_path, prefix, beside):
+    original = write_scan(tmp_path / "sub-1_T1w.nii.gz", T1W, voxel=0.8)
+    made = write_scan(tmp_path / f"{prefix}sub-1_T1w.nii.gz", voxel=1.0)
+    if not beside:
+        original.unlink()
+    session = the_session(tmp_path)
+    assert session.scans["T1w"].file == made and session.scans["T1w"].acquisition.tr == 2.4
+    assert len(session.left_out) == beside
+
+
+def test_folders_without_scans_are_refused(tmp_path):
+    with pytest.raises(InputError, match="none: missing or not a folder"):
+        find_sessions(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: missing or not a folder"):
+        find_sessions(tmp_path / "file")
+    (tmp_path / "sub-1_T1w.json").write_text("{}")
+    with pytest.raises(InputError, match="found no scan"):
+        find_sessions(tmp_path)
+
+
+def test_a_session_without_a_usable_scan_is_kept_with_its_reasons(tmp_path):
+    write_scan(tmp_path / "sub-1_T1w.nii.gz")
+    (tmp_path / "sub-1_T2w.nii.gz").write_bytes(b"no gzip")
+    (tmp_path / "sub-1_T2w.json").write_text(json.dumps(T2W))
+    session = the_session(tmp_path)
+    assert session.scans == {} and len(session.left_out) == 2
+    assert "T1w.json: missing" in session.left_out[0] and "T2w.nii.gz: damaged" in session.left_out[1]
+
+
+# --- how it was taken ----------------------------------------------------------------------------------------------
+
+
+def test_preparation_time_and_effective_te_come_first(tmp_path):
+    sidecar = {**T1W, "RepetitionTime": 0.0071, "RepetitionTimePreparation": 2.3}
+    assert acquisition(tmp_path, "T1w", sidecar).acquisition.tr == 2.3
+    scan = acquisition(tmp_path, "T2w", {**T2W, "EchoTime": 0.455, "ContrastEquivalentEchoTime": 0.11})
+    assert scan.acquisition.te == 0.11 and not scan.notes
+
+
+def test_an_excitation_tr_is_refused(tmp_path):
+    refused(tmp_path, "T1w", {**T1W, "RepetitionTime": 0.0071}, "RepetitionTime", "0.0071", "excitation TR")
+
+
+@pytest.mark.parametrize(
+    "suffix, field, value",
+    [("T2w", "EchoTime", 89), ("T1w", "RepetitionTime", 2400), ("FLAIR", "InversionTime", 2500)],
+)
+def test_milliseconds_are_refused(tmp_path, suffix, field, value):
+    sidecar = {"T1w": T1W, "T2w": T2W, "FLAIR": FLAIR}[suffix]
+    refused(tmp_path, suffix, {**sidecar, field: value}, field, str(value), "milliseconds")
+
+
+@pytest.mark.parametrize(
+    "suffix, tr, ti", [("T1w", 2.4, 1.0), ("T1w", 2.3, 0.9), ("FLAIR", 9.0, 2.5), ("FLAIR", 5.03, 1.8)]
+)
+def test_missing_inversion_times_are_those_of_oasis_3_and_noted(tmp_path, suffix, tr, ti):
+    sidecar = {"EchoTime": 0.09, "RepetitionTime": tr, "SequenceName": "*"}
+    scan = acquisition(tmp_path, suffix, sidecar)
+    assert scan.acquisition.ti == ti
+    (note,) = scan.notes
+    assert "InversionTime is missing" in note and f"{ti:g} s" in note
+
+
+def test_an_inversion_time_that_oasis_3_does_not_tell_is_not_made_up(tmp_path):
+    refused(tmp_path, "T1w", {"RepetitionTime": 1.9}, "InversionTime: missing", "1.9")
+
+
+@pytest.mark.parametrize(
+    "name, te, taken",
+    [
+        ("*spc_314ns", 0.455, 0.1),
+        (None, 0.455, 0.1),
+        ("se3d", 0.455, 0.1),
+        ("*tse2d1_11", 0.25, 0.25),
+        ("*spc_314ns", 0.12, 0.12),
+    ],
+)
+def test_long_trains_get_an_effective_te_and_a_note(tmp_path, name, te, taken):
+    sidecar = {"EchoTime": te, "RepetitionTime": 3.2} | ({"SequenceName": name} if name else {})
+    scan = acquisition(tmp_path, "T2w", sidecar)
+    assert scan.acquisition.te == taken
+    assert any("long echo train" in note for note in scan.notes) == (te != taken)
+    assert any("SequenceName is missing" in note for note in scan.notes) == (name is None)
+
+
+def test_the_effective_te_can_be_chosen(tmp_path):
+    sidecar = {"EchoTime": 0.455, "RepetitionTime": 3.2, "SequenceName": "*spc_314ns"}
+    assert acquisition(tmp_path, "T2w", sidecar, effective_te=0.09).acquisition.te == 0.09
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ScanningSequence": "IR\\SE"},
+        {"ScanningSequence": "SE_IR"},
+        {"ScanningSequence": ["IR", "SE"]},
+        {"SequenceName": "*tir2d1_7"},
+    ],
+)
+def test_an_inverted_spin_echo_t1w_has_flairs_equation(tmp_path, said):
+    times = {"EchoTime": 0.02, "RepetitionTime": 2.0, "InversionTime": 0.8}
+    found = acquisition(tmp_path, "T1w", {**times, **said}).acquisition
+    assert found == Acquisition("flair", te=0.02, tr=2.0, ti=0.8)
+
+
+def test_an_inverted_gradient_echo_is_an_mprage(tmp_path):
+    scan = acquisition(tmp_path, "T1w", {**T1W, "ScanningSequence": "GR\\IR"})
+    assert scan.acquisition.sequence == "mprage"
+
+
+# --- damaged sidecars ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["0.1", [0.1], None, True, math.nan, math.inf, -0.1, 0, {}, 10**400])
+def test_a_time_that_is_no_time_is_named(tmp_path, value):
+    refused(tmp_path, "T2w", {**T2W, "EchoTime": value}, "EchoTime: found")
+
+
+@pytest.mark.parametrize("value", [3, None, ["IR", 5], {"a": 1}])
+def test_a_name_that_is_no_text_is_named(tmp_path, value):
+    refused(tmp_path, "T1w", {**T1W, "ScanningSequence": value}, "ScanningSequence: found")
+
+
+@pytest.mark.parametrize("field", ["EchoTime", "RepetitionTime"])
+def test_a_missing_time_is_named(tmp_path, field):
+    refused(tmp_path, "T2w", {k: v for k, v in T2W.items() if k != field}, f"{field}: missing")
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b'{"EchoTime": 0.09, "EchoTime": 0.1, "RepetitionTime": 3.2}', "'EchoTime': found twice"),
+        ('{"EchoTime": "ä"}'.encode("latin-1"), "not UTF-8"),
+        (b"EchoTime = 3", "not JSON"),
+        (b"", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1, 2]", "expected an object"),
+        (b"7", "expected an object"),
+    ],
+)
+def test_sidecars_that_are_no_json_object_are_named(tmp_path, content, words):
+    write_scan(tmp_path / "sub-1_T2w.nii.gz")
+    (tmp_path / "sub-1_T2w.json").write_bytes(content)
+    session = the_session(tmp_path)
+    assert not session.scans and words in session.left_out[0] and "sub-1_T2w.json" in session.left_out[0]
+
+
+def test_what_this_package_wrote_needs_no_guess(tmp_path):
+    sidecar = Acquisition("flair", te=0.02, tr=2.0, ti=0.8).to_bids()
+    write_scan(tmp_path / "sub-1_T1w.nii.gz", sidecar)
+    write_scan(tmp_path / "sub-1_T2w.nii.gz", {**sidecar, "PulseSequenceType": "spgr"})
+    session = the_session(tmp_path)
+    scan = session.scans["T1w"]
+    assert scan.acquisition == Acquisition("flair", te=0.02, tr=2.0, ti=0.8) and scan.notes == ()
+    assert "PulseSequenceType: found spgr" in session.left_out[0]
+
+
+def test_an_inverted_t2w_is_stir(tmp_path):
+    sidecar = {"EchoTime": 0.05, "RepetitionTime": 4.0, "InversionTime": 0.22, "SequenceName": "*tir2d1"}
+    write_scan(tmp_path / "sub-1_T2w.nii.gz", sidecar)
+    assert the_session(tmp_path).scans["T2w"].acquisition == Acquisition("flair", te=0.05, tr=4.0, ti=0.22)
