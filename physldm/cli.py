@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -164,7 +165,9 @@ def reconstruct(
     opened = Run(run)
     opened.vae  # noqa: B018 - what is wrong with the run is said before anything is written
     spacing, done = opened.config.data.spacing, 0
-    for session in tqdm(find_sessions(input_dir, effective_te), desc="reconstructing", unit="session"):
+    sessions = find_sessions(input_dir, effective_te)
+    start_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True)
+    for session in tqdm(sessions, desc="reconstructing", unit="session"):
         stacks, notes = read_session(session, spacing)
         for line in (*session.left_out, *(n for s in session.scans.values() for n in s.notes), *notes):
             tqdm.write(line)
@@ -181,8 +184,6 @@ def reconstruct(
         # PD of CSF is about 1; where no scan has anything there is no water
         seen = (scans > 0).any(1)
         maps = torch.stack([maps[:, 0] * seen / GAIN, *maps[:, 1:].unbind(1)], 1)
-        if not done:
-            start_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True)
         folder = (
             out / f"sub-{session.subject}" / (f"ses-{session.session}" if session.session else "") / "anat"
         )
