@@ -191,6 +191,7 @@ def reconstruct(
         tqdm.write(f"{session.name}: gains " + ", ".join(f"{c} {g:.3g}" for c, g in gains.items()))
         done += 1
     if not done:
+        shutil.rmtree(out)
         raise InputError(
             f"{input_dir}: found no scan that can be used, expected one; the lines above say why"
         )
