@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -50,23 +49,23 @@ def phantom(
     from tqdm.auto import tqdm
 
     from physldm.data import anatomies, load_anatomy, make_subject
-    from physldm.data.bids import start_dataset, write_participants, write_subject
+    from physldm.data.bids import new_dataset, start_dataset, write_participants, write_subject
 
     if partial_volume not in ("properties", "signals"):
         raise InputError(f"--partial-volume: found {partial_volume!r}, expected properties or signals")
     heads = anatomies(anatomy)
     load_anatomy(heads[0])
-    start_dataset(out, "physldm phantom")
-    truth = out / "derivatives" / "truth"
-    start_dataset(truth, "physldm phantom: true maps", derivative=True, PartialVolume=partial_volume)
     used = {f"sub-{i + 1:03d}": heads[i % len(heads)] for i in range(subjects)}
-    write_participants(out, used)
-    # one anatomy after the other, so that each is read once
-    for name in tqdm(sorted(used, key=lambda name: used[name]), desc="making subjects", unit="subject"):
-        subject = make_subject(
-            seed, int(name[4:]) - 1, anatomy=used[name], spacing=spacing, partial_volume=partial_volume
-        )
-        write_subject(out, name, subject, header_te=header_te)
+    with new_dataset(out, "physldm phantom") as root:
+        truth = root / "derivatives" / "truth"
+        start_dataset(truth, "physldm phantom: true maps", derivative=True, PartialVolume=partial_volume)
+        write_participants(root, used)
+        # one anatomy after the other, so that each is read once
+        for name in tqdm(sorted(used, key=lambda name: used[name]), desc="making subjects", unit="subject"):
+            subject = make_subject(
+                seed, int(name[4:]) - 1, anatomy=used[name], spacing=spacing, partial_volume=partial_volume
+            )
+            write_subject(root, name, subject, header_te=header_te)
 
 
 @app.command()
@@ -154,7 +153,7 @@ def reconstruct(
     import torch
     from tqdm.auto import tqdm
 
-    from physldm.data.bids import start_dataset, write_maps
+    from physldm.data.bids import new_dataset, write_maps
     from physldm.data.phantom import CONTRASTS, GAIN
     from physldm.data.preprocess import box_affine, estimate_gain, read_session
     from physldm.data.sessions import find_sessions
@@ -166,35 +165,32 @@ def reconstruct(
     opened.vae  # noqa: B018 - what is wrong with the run is said before anything is written
     spacing, done = opened.config.data.spacing, 0
     sessions = find_sessions(input_dir, effective_te)
-    start_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True)
-    for session in tqdm(sessions, desc="reconstructing", unit="session"):
-        stacks, notes = read_session(session, spacing)
-        for line in (*session.left_out, *(n for s in session.scans.values() for n in s.notes), *notes):
-            tqdm.write(line)
-        if not stacks:
-            continue
-        acquisitions = [session.scans[c].acquisition if c in stacks else None for c in CONTRASTS]
-        gains = {c: estimate_gain(stacks[c], session.scans[c].acquisition, spacing) for c in stacks}
-        if gain != "each":
-            one = torch.tensor(list(gains.values())).log().mean().exp().item() if gain == "common" else GAIN
-            gains = dict.fromkeys(gains, one)
-        absent = torch.zeros_like(next(iter(stacks.values())))
-        scans = torch.stack([stacks[c] * (GAIN / gains[c]) if c in stacks else absent for c in CONTRASTS], 1)
-        maps = opened.reconstruct(scans, acquisitions)
-        # PD of CSF is about 1; where no scan has anything there is no water
-        seen = (scans > 0).any(1)
-        maps = torch.stack([maps[:, 0] * seen / GAIN, *maps[:, 1:].unbind(1)], 1)
-        folder = (
-            out / f"sub-{session.subject}" / (f"ses-{session.session}" if session.session else "") / "anat"
-        )
-        write_maps(folder, session.name, maps, box_affine(spacing))
-        tqdm.write(f"{session.name}: gains " + ", ".join(f"{c} {g:.3g}" for c, g in gains.items()))
-        done += 1
-    if not done:
-        shutil.rmtree(out)
-        raise InputError(
-            f"{input_dir}: found no scan that can be used, expected one; the lines above say why"
-        )
+    with new_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True) as root:
+        for session in tqdm(sessions, desc="reconstructing", unit="session"):
+            stacks, notes = read_session(session, spacing)
+            for line in (*session.left_out, *(n for s in session.scans.values() for n in s.notes), *notes):
+                tqdm.write(line)
+            if not stacks:
+                continue
+            acquisitions = [session.scans[c].acquisition if c in stacks else None for c in CONTRASTS]
+            gains = {c: estimate_gain(stacks[c], session.scans[c].acquisition, spacing) for c in stacks}
+            if gain != "each":
+                mean = torch.tensor(list(gains.values())).log().mean().exp().item()
+                gains = dict.fromkeys(gains, mean if gain == "common" else GAIN)
+            absent = torch.zeros_like(next(iter(stacks.values())))
+            scans = torch.stack(
+                [stacks[c] * (GAIN / gains[c]) if c in stacks else absent for c in CONTRASTS], 1
+            )
+            maps = opened.reconstruct(scans, acquisitions)
+            # PD of CSF is about 1; where no scan has anything there is no water
+            maps = torch.stack([maps[:, 0] * (scans > 0).any(1) / GAIN, *maps[:, 1:].unbind(1)], 1)
+            visit = f"ses-{session.session}" if session.session else ""
+            folder = root / f"sub-{session.subject}" / visit / "anat"
+            write_maps(folder, session.name, maps, box_affine(spacing))
+            tqdm.write(f"{session.name}: gains " + ", ".join(f"{c} {g:.3g}" for c, g in gains.items()))
+            done += 1
+        if not done:
+            raise InputError(f"{input_dir}: found no scan that can be used; the lines above say why")
 
 
 @app.command()
@@ -207,16 +203,15 @@ def sample(
     """Make new brains: one axial slice each of PD, T1 and T2."""
     import numpy as np
 
-    from physldm.data.bids import start_dataset, write_maps
+    from physldm.data.bids import new_dataset, write_maps
     from physldm.runs import Run
 
     opened = Run(run)
-    maps = opened.sample(n, seed)
-    start_dataset(out, "physldm samples", derivative=True)
     s = opened.config.data.spacing
-    for i, brain in enumerate(maps):
-        name = f"sub-{i + 1:03d}"
-        write_maps(out / name / "anat", name, brain[None], np.diag([s, s, s, 1.0]))
+    with new_dataset(out, "physldm samples", derivative=True) as root:
+        for i, brain in enumerate(opened.sample(n, seed)):
+            name = f"sub-{i + 1:03d}"
+            write_maps(root / name / "anat", name, brain[None], np.diag([s, s, s, 1.0]))
 
 
 Seconds = Annotated[float | None, typer.Option(help="seconds")]
@@ -243,7 +238,7 @@ def scan(
     magnitude: Annotated[bool, typer.Option(help="lose the sign, as most scanners do")] = False,
 ) -> None:
     """Scan tissue maps with any sequence and any settings; the signal is signed."""
-    from physldm.data.bids import read_maps, start_dataset, write_volume
+    from physldm.data.bids import new_dataset, read_maps, write_volume
     from physldm.physics import FIELDS, SEQUENCES, Acquisition, signal
 
     given = locals()
@@ -251,10 +246,10 @@ def scan(
     plain = sequence in ("mprage", "spin_echo", "flair")
     suffix = ("" if plain else f"acq-{sequence.replace('_', '')}_") + SEQUENCES[sequence].suffix
     brains = read_maps(maps_dir)
-    start_dataset(out, f"physldm scan: {acquisition}", derivative=True)
-    for name, (maps, affine) in brains.items():
-        file = out / name.split("_")[0] / "anat" / f"{name}_{suffix}.nii.gz"
-        write_volume(file, signal(maps, acquisition, magnitude=magnitude), affine, acquisition.to_bids())
+    with new_dataset(out, f"physldm scan: {acquisition}", derivative=True) as root:
+        for name, (maps, affine) in brains.items():
+            file = root / name.split("_")[0] / "anat" / f"{name}_{suffix}.nii.gz"
+            write_volume(file, signal(maps, acquisition, magnitude=magnitude), affine, acquisition.to_bids())
 
 
 @app.command()
@@ -310,7 +305,7 @@ def main() -> None:
     except InputError as error:
         message = str(error)
     except Abort:
-        message = "interrupted; the same command goes on where it stopped"
+        message = "interrupted; train and prepare go on where they stopped, the others begin anew"
     print(f"physldm: {message}", file=sys.stderr)
     sys.exit(2)
 

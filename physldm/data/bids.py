@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -56,6 +59,30 @@ def start_dataset(folder: Path, name: str, *, derivative: bool = False, **more: 
     write_json(folder / "dataset_description.json", content)
 
 
+@contextmanager
+def new_dataset(out: Path, name: str, *, derivative: bool = False) -> Iterator[Path]:
+    """A dataset that is there whole or not at all: give it its files in the folder that is handed out.
+
+    Raises:
+        InputError: ``out`` exists and is not empty, or cannot be written.
+    """
+    part = out.with_name(out.name + ".part")
+    try:
+        if out.exists() and any(out.iterdir()):
+            raise InputError(f"--out: found {out} with files in it, expected a new or empty folder")
+        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+    except OSError as error:
+        raise InputError(f"--out: {out}: {error.strerror}, expected a folder to write to") from None
+    start_dataset(part, name, derivative=derivative)
+    try:
+        yield part
+        if out.exists():
+            out.rmdir()
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def write_participants(folder: Path, anatomy_of: dict[str, str]) -> None:
     """``participants.tsv``: the subjects and the anatomy each was made from, by which splits are made."""
     rows = [f"{subject}\t{Path(anatomy).name}" for subject, anatomy in anatomy_of.items()]
@@ -66,7 +93,10 @@ def write_participants(folder: Path, anatomy_of: dict[str, str]) -> None:
 
 
 def write_json(file: Path, content: dict) -> None:
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}, expected room to write a sidecar") from None
 
 
 def write_volume(file: Path, stack: Float[Tensor, "S H W"], affine: np.ndarray, sidecar: dict) -> None:

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from physldm.data import make_subject
-from physldm.data.bids import read_maps, read_scan, read_volume, start_dataset, write_subject
+from physldm.data.bids import (
+    new_dataset,
+    read_fractions,
+    read_maps,
+    read_scan,
+    read_volume,
+    start_dataset,
+    write_subject,
+)
 from physldm.errors import InputError
 
 
@@ -64,3 +72,45 @@ def test_damaged_files_are_named(dataset, tmp_path):
     nib.save(flat, tmp_path / "nan.nii.gz")
     with pytest.raises(InputError, match="NaN"):
         read_volume(tmp_path / "nan.nii.gz")
+
+
+def test_a_dataset_is_there_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "new"
+    with pytest.raises(KeyboardInterrupt), new_dataset(out, "test") as part:
+        (part / "half").touch()
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "new.part").mkdir()  # left by a run that was killed
+    (tmp_path / "new.part" / "old").touch()
+    with new_dataset(out, "test") as part:
+        assert not (part / "old").exists() and not out.exists()
+    assert [p.name for p in out.iterdir()] == ["dataset_description.json"]
+    (out / "file").touch()
+    with pytest.raises(InputError, match="files in it"), new_dataset(out, "test"):
+        pass
+    (tmp_path / "plain").touch()
+    with pytest.raises(InputError, match="--out"), new_dataset(tmp_path / "plain" / "below", "test"):
+        pass
+
+
+def test_fractions_and_clean_scans_stand_beside_the_maps(dataset):
+    root, subject = dataset
+    truth = root / "derivatives" / "truth" / "sub-001" / "anat"
+    image = nib.load(truth / "sub-001_probseg.nii.gz")
+    np.testing.assert_allclose(image.affine, subject.affine)
+    white = subject.fractions[1, 0].numpy()[::-1].T
+    np.testing.assert_allclose(image.get_fdata()[:, :, 1, 0], white, atol=0.5 / 255 + 1e-6)
+    torch.testing.assert_close(
+        read_fractions(truth / "sub-001_probseg.nii.gz"), subject.fractions, atol=0.5 / 255 + 1e-6, rtol=0
+    )
+    clean, _, acquisition = read_scan(truth / "sub-001_desc-clean_T2w.nii.gz")
+    torch.testing.assert_close(clean, subject.clean[:, 1])
+    assert acquisition == subject.acquisitions[1]
+
+
+def test_a_header_with_the_time_of_a_long_train(dataset, tmp_path):
+    _, subject = dataset
+    write_subject(tmp_path, "sub-9", subject, header_te=True)
+    sidecar = json.loads((tmp_path / "sub-9" / "anat" / "sub-9_T2w.json").read_text())
+    assert sidecar["EchoTime"] == 0.455 and "spc" in sidecar["SequenceName"]
+    assert not {"PulseSequenceType", "ContrastEquivalentEchoTime"} & set(sidecar)
