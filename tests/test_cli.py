@@ -141,6 +141,14 @@ def test_from_a_phantom_to_maps_by_commands(phantom, smoke_run, tmp_path, run_cl
     assert run_cli("prepare", bids, "--out", store, "--spacing", 2)[0] == 0
     train = ("train", "--run", tmp_path / "run", "--preset", "smoke", "--data", store, "--stage", "vae")
     assert run_cli(*train, "--set", "vae_stage.steps=2", "--set", "precision=32-true")[0] == 0
+    fine = tmp_path / "fine"
+    shutil.copytree(store, fine)
+    index = json.loads((fine / "index.json").read_text())
+    (fine / "index.json").write_text(json.dumps(index | {"spacing": 1, "fingerprint": "other"}))
+    again = (*train, "--set", "vae_stage.steps=2", "--set", "precision=32-true", "--data", fine)
+    one_line(*run_cli(*again)[::2], "fine", "spacing: found 1 mm", "prepare --spacing 2")
+    (fine / "index.json").write_text(json.dumps(index | {"fingerprint": "other"}))
+    one_line(*run_cli(*again)[::2], "run.json", "data: found", "other as now")
     code, _, err = run_cli(
         "evaluate", "--run", smoke_run, "--data", store, "--json", tmp_path / "scores.json"
     )

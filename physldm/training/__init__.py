@@ -63,9 +63,26 @@ def _try_out(config: Config) -> None:
         raise InputError(f"settings: {error}") from None
 
 
+def _fingerprint(config: Config, data: Path | None) -> str:
+    """What tells the training data apart; says what is wrong with them before anything is written."""
+    if data is None:
+        load_anatomy(anatomies(config.data.anatomy)[0])
+        return phantom_fingerprint(config.data, config.seed)
+    store = SliceStore(data)
+    if store.spacing != config.data.spacing:
+        raise InputError(
+            f"{data}: spacing: found {store.spacing} mm, expected {config.data.spacing} mm for preset {config.preset} "
+            f"(physldm prepare --spacing {config.data.spacing})"
+        )
+    if not store.sessions("train"):
+        raise InputError(f"{data}: split: found no session to train on, expected at least one")
+    return store.fingerprint
+
+
 def _claim(folder: Path, config: Config, data: Path | None) -> Config:
     """Writes what the run is, or checks that the run there is this one; settles the precision."""
     file = folder / "config.toml"
+    fingerprint = _fingerprint(config, data)
     if file.exists():
         found = read_config(file)
         if config.precision == "auto":
@@ -78,16 +95,16 @@ def _claim(folder: Path, config: Config, data: Path | None) -> Config:
                 )
         if found != config:
             raise InputError(f"{file}: found other settings than those asked for; choose another --run")
+        known = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data_fingerprint"]
+        if known != fingerprint:
+            raise InputError(
+                f"{folder / 'run.json'}: data: found {known}, expected {fingerprint} as now; choose another --run"
+            )
         return found
     if config.precision == "auto":
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         seconds = measure_precisions(device)
         config = config.model_copy(update={"precision": min(seconds, key=seconds.get)})
-    if data is not None:
-        fingerprint = SliceStore(data).fingerprint
-    else:
-        load_anatomy(anatomies(config.data.anatomy)[0])
-        fingerprint = phantom_fingerprint(config.data, config.seed)
     _try_out(config)
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
