@@ -168,7 +168,8 @@ def reconstruct(
     with new_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True) as root:
         for session in tqdm(sessions, desc="reconstructing", unit="session"):
             stacks, notes = read_session(session, spacing)
-            for line in (*session.left_out, *(n for s in session.scans.values() for n in s.notes), *notes):
+            filled = [f"{s.file}: {note}" for s in session.scans.values() for note in s.notes]
+            for line in (*session.left_out, *filled, *notes):
                 tqdm.write(line)
             if not stacks:
                 continue
@@ -182,8 +183,8 @@ def reconstruct(
                 [stacks[c] * (GAIN / gains[c]) if c in stacks else absent for c in CONTRASTS], 1
             )
             maps = opened.reconstruct(scans, acquisitions)
-            # PD of CSF is about 1; where no scan has anything there is no water
-            maps = torch.stack([maps[:, 0] * (scans > 0).any(1) / GAIN, *maps[:, 1:].unbind(1)], 1)
+            # PD of CSF is about 1; where no scan has anything there is no tissue
+            maps = maps / torch.tensor([GAIN, 1.0, 1.0])[:, None, None] * (scans > 0).any(1, keepdim=True)
             visit = f"ses-{session.session}" if session.session else ""
             folder = root / f"sub-{session.subject}" / visit / "anat"
             write_maps(folder, session.name, maps, box_affine(spacing))

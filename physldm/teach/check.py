@@ -551,3 +551,69 @@ def what_it_proves(answer) -> Verdict:
     if "c" in found:
         return _not_yet("c: look at the folds of the five subjects again.")
     return _not_yet("Each of a and d on its own: what was assumed, and did it hold here?")
+
+
+BROKEN = {"SequenceName": "*tfl3d1", "EchoTime": 2.98, "RepetitionTime": 7.1}
+
+
+@_verdict
+def repaired_sidecar(answer: Mapping) -> Verdict:
+    """Chapter 18: a sidecar that says in seconds how the MPRAGE of ``BROKEN`` was taken."""
+    found = Acquisition.from_bids(answer, "T1w")
+    if found.sequence != "mprage":
+        return _not_yet(f"It reads as {found.sequence}.")
+    if not math.isclose(found.te, 0.00298):
+        return _not_yet(f"TE is read as {found.te:g} s; the scanner's was 2.98 ms.")
+    if not math.isclose(found.tr, 2.3):
+        return _not_yet(f"TR is read as {found.tr:g} s. It is the time from one inversion to the next.")
+    if not math.isclose(found.ti, 0.9):
+        return _not_yet("At a TR of 2.3 s OASIS-3's MPRAGEs have another TI: see chapter 05.")
+    return Verdict(True, f"{found}.")
+
+
+TRIAGE = {"a": "filled in", "b": "refused", "c": "taken", "d": "filled in"}
+
+
+@_verdict
+def triage(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 18: what becomes of four scans: taken, filled in or refused."""
+    if not isinstance(answer, Mapping) or set(answer) != set(TRIAGE):
+        return _not_yet('Name all four: {"a": ..., "b": ..., "c": ..., "d": ...}.')
+    words = sorted(set(TRIAGE.values()))
+    if odd := [v for v in answer.values() if v not in words]:
+        return _not_yet(f"Found {odd[0]!r}; say one of {', '.join(words)}.")
+    wrong = [k for k in TRIAGE if answer[k] != TRIAGE[k]]
+    if not wrong:
+        return Verdict(True, "What can be known is filled in, and said; what cannot is refused.")
+    return _not_yet(
+        {
+            "a": "a: do all FLAIRs of OASIS-3 with TR 9 s have the same TI?",
+            "b": "b: is any usual TI known for a TR of 7 s?",
+            "c": "c: a turbo spin echo's header has the TE of k-space's centre, and its contrast.",
+            "d": "d: is 0.455 s the TE that this train's contrast has?",
+        }[wrong[0]]
+    )
+
+
+@_verdict
+def gain_factor(answer: numbers.Real) -> Verdict:
+    """Chapter 18: the factor that gives a second scan (84 against 0.28) the gain of the first (84 against 0.14)."""
+    found = float(answer)
+    if math.isclose(found, 2.0, rel_tol=1e-3):
+        return Verdict(True, "Gains of 600 and 300.")
+    if math.isclose(found, 0.5, rel_tol=1e-3):
+        return _not_yet("The other way round: the second scan has the smaller gain.")
+    return _not_yet("A gain is the scan's median over the average brain's. What are the two?")
+
+
+@_verdict
+def what_to_believe(answer) -> Verdict:
+    """Chapter 18: what the stored numbers let one say of the patient."""
+    found = {str(letter).strip().lower() for letter in answer}
+    if found == {"b", "d"}:
+        return Verdict(True, "And neither says that the fit is right: its gains were guessed.")
+    if "a" in found:
+        return _not_yet("a: what does the same network say of her grey matter, and of her lesions?")
+    if "c" in found:
+        return _not_yet("c: what did the estimate of the gains assume of her brain?")
+    return _not_yet("Compare the misfits; then ask whether smoothness was ever compared with anything.")
