@@ -119,7 +119,7 @@ def evaluate(
     data: Data = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
 ) -> None:
-    """Score a run on its held-out subjects; writes metrics.json into the run."""
+    """Score a run on its held-out subjects, and write metrics.json into the run; with --data on those of another store."""
     from physldm.data.slices import SliceStore
     from physldm.evaluation import evaluate as scores_of
     from physldm.runs import Run
@@ -127,7 +127,7 @@ def evaluate(
     opened = Run(run)
     scores = scores_of(opened, SliceStore(data) if data else None)
     text = json.dumps(scores, indent=1) + "\n"
-    for file in (run / "metrics.json", json_file):
+    for file in (None if data else run / "metrics.json", json_file):
         if file:
             try:
                 file.write_text(text, encoding="utf-8")

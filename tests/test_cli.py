@@ -155,7 +155,17 @@ def test_from_a_phantom_to_maps_by_commands(phantom, smoke_run, tmp_path, run_cl
     assert code == 0, err
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["sessions"] == 1 and scores["truth.t1_mdape.wm"] > 0 and scores["fixed.psnr.FLAIR"] > 0
-    (bids / "sub-001" / "anat" / "sub-001_T2w.nii.gz").unlink()
+    # without truth and without T2w: scores of the images that are there
+    shutil.rmtree(bids / "derivatives")
+    for name in ("sub-001", "sub-002"):
+        (bids / name / "anat" / f"{name}_T2w.nii.gz").unlink()
+    assert run_cli("prepare", bids, "--out", tmp_path / "bare", "--spacing", 2)[0] == 0
+    arguments = ("--data", tmp_path / "bare", "--json", tmp_path / "scores.json")
+    code, _, err = run_cli("evaluate", "--run", smoke_run, *arguments)
+    assert code == 0, err
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["fixed.psnr"] == pytest.approx((scores["fixed.psnr.T1w"] + scores["fixed.psnr.FLAIR"]) / 2)
+    assert not [key for key in scores if key.startswith("truth") or key.endswith("T2w")]
     arguments = ("--run", smoke_run, "--input", bids / "sub-001", "--out", maps)
     code, _, err = run_cli("reconstruct", *arguments)
     assert code == 0, err
