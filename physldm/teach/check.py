@@ -426,7 +426,7 @@ def voxels_needed(answer: numbers.Real) -> Verdict:
     """Chapter 04: how many voxels of white matter must share their PD, T1 and T2 for PD to be known to 5 %."""
     found, one = float(answer), 0.5329
     needed = math.ceil((one / 0.05) ** 2)
-    if abs(found - needed) <= 1:  # a bound read off the page has three digits
+    if found in (needed, needed + 1):  # a bound read off the page has three digits
         return Verdict(True, f"{needed}: the bound falls with the root of their number.")
     if math.isclose(found, one / 0.05, abs_tol=1):
         return _not_yet(
@@ -567,7 +567,7 @@ def repaired_sidecar(answer: Mapping) -> Verdict:
     if not math.isclose(found.tr, 2.3):
         return _not_yet(f"TR is read as {found.tr:g} s. It is the time from one inversion to the next.")
     if not math.isclose(found.ti, 0.9):
-        return _not_yet("At a TR of 2.3 s OASIS-3's MPRAGEs have another TI: see chapter 05.")
+        return _not_yet("At a TR of 2.3 s OASIS-3's MPRAGEs have another TI: the text above names it.")
     return Verdict(True, f"{found}.")
 
 
