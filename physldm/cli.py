@@ -145,7 +145,10 @@ def reconstruct(
     ],
     out: Out,
     gain: Annotated[
-        str, typer.Option(help="each: estimate one per scan; common: one per session; none: as trained")
+        str,
+        typer.Option(
+            help="each: estimate one per scan; common: one per session; none: for a run trained on such scans"
+        ),
     ] = "each",
     effective_te: Annotated[float, typer.Option(min=0.01, max=0.2, help="see physldm prepare")] = 0.1,
 ) -> None:
@@ -203,16 +206,18 @@ def sample(
 ) -> None:
     """Make new brains: one axial slice each of PD, T1 and T2."""
     import numpy as np
+    import torch
 
     from physldm.data.bids import new_dataset, write_maps
+    from physldm.data.phantom import GAIN
     from physldm.runs import Run
 
     opened = Run(run)
-    s = opened.config.data.spacing
+    s, unit = opened.config.data.spacing, torch.tensor([GAIN, 1.0, 1.0])[:, None, None]
     with new_dataset(out, "physldm samples", derivative=True) as root:
         for i, brain in enumerate(opened.sample(n, seed)):
             name = f"sub-{i + 1:03d}"
-            write_maps(root / name / "anat", name, brain[None], np.diag([s, s, s, 1.0]))
+            write_maps(root / name / "anat", name, brain[None] / unit, np.diag([s, s, s, 1.0]))
 
 
 Seconds = Annotated[float | None, typer.Option(help="seconds")]

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from physldm.config import Config, read_config
-from physldm.data.slices import ABSENT, SliceStore, phantom_store
+from physldm.data.slices import ABSENT, SliceStore, phantom_fingerprint, phantom_store
 from physldm.diffusion import ddim, make_schedule
 from physldm.errors import InputError
 from physldm.models import PhysicsVAE, UNet
@@ -80,11 +80,25 @@ class Run:
 
     @cached_property
     def store(self) -> SliceStore:
-        """The slices the run was trained and is scored on; made again where they are gone."""
-        origin = json.loads((self.folder / "run.json").read_text(encoding="utf-8")).get("data")
+        """The slices the run was trained and is scored on; made again where they are gone.
+
+        Raises:
+            InputError: the data are not those that the run was trained on.
+        """
+        facts = read_facts(self.folder)
+        known, origin, own = facts["data_fingerprint"], facts.get("data"), self.folder / "slices"
         if origin:
-            return SliceStore(Path(origin))
-        return phantom_store(self.config.data, self.config.seed, self.folder / "slices")
+            store = SliceStore(Path(origin))
+            found = store.fingerprint
+        elif (own / "index.json").exists() and SliceStore(own).fingerprint == known:
+            return SliceStore(own)
+        else:
+            found = phantom_fingerprint(self.config.data, self.config.seed)
+        if found != known:
+            raise InputError(
+                f"{origin or self.config.data.anatomy}: data: found {found}, expected {known}, which the run was trained on"
+            )
+        return store if origin else phantom_store(self.config.data, self.config.seed, own)
 
     def log(self, stage: str) -> dict[str, tuple[list[int], list[float]]]:
         """What training wrote: ``{name: (steps, values)}`` of ``vae`` or ``ldm``."""
@@ -135,6 +149,24 @@ class Run:
         )
         shift, scale = self.latent_statistics
         return self.vae.decode(codes * scale + shift)
+
+
+def read_facts(folder: Path) -> dict:
+    """A run's ``run.json``: seed, data, versions, hardware.
+
+    Raises:
+        InputError: missing, or not what train writes.
+    """
+    file = folder / "run.json"
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        facts = None
+    if not isinstance(facts, dict) or "data_fingerprint" not in facts:
+        raise InputError(
+            f"{file}: missing or unreadable, expected what physldm train writes beside config.toml"
+        )
+    return facts
 
 
 class Denoiser(nn.Module):

@@ -185,6 +185,8 @@ def _labelled_head(name: str) -> Anatomy:
     corner = np.round((box.sum(1) - np.array(SHAPE_MM)) / 2)  # mm from the corner of the label map
     fractions = np.stack([_share(classes[tissue], corner, zoom) for tissue in CLASSES])
     ventricles = _share(np.isin(labels, LATERAL_VENTRICLES), corner, zoom)
+    if not ventricles.any():
+        raise InputError(f"{name}: labels: found no lateral ventricle, expected {LATERAL_VENTRICLES}")
     # the world is MNI's, by the centre of the brain: a label map says nothing of where its head lies in the world
     affine = load_anatomy("icbm152").affine
     return Anatomy(name, torch.from_numpy(fractions), torch.from_numpy(ventricles), affine)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,20 +19,10 @@ from physldm.errors import InputError
 from physldm.physics import Acquisition
 
 from .anatomy import CLASSES
+from .files import DAMAGED
 from .phantom import CONTRASTS, Subject, to_slices, to_volume
 
 HEADER_TE = 0.455  # what most T2w headers of OASIS-3 say
-# What nibabel raises, reading a file that is cut short, no NIfTI at all, or one with an impossible header.
-DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    OverflowError,
-    zlib.error,
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
-)
 MAPS = {"PDmap": "arbitrary", "T1map": "s", "T2map": "s"}
 
 
@@ -66,6 +55,7 @@ def new_dataset(out: Path, name: str, *, derivative: bool = False) -> Iterator[P
     Raises:
         InputError: ``out`` exists and is not empty, or cannot be written.
     """
+    out = out.resolve()
     part = out.with_name(out.name + ".part")
     try:
         if out.exists() and any(out.iterdir()):

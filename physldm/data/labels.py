@@ -6,13 +6,14 @@ head model that SynthSeg's public label maps carry.
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
 from physldm.errors import InputError
+
+from .files import DAMAGED
 
 SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh")
 LATERAL_VENTRICLES = (4, 5, 43, 44)
@@ -46,10 +47,12 @@ def read_label_map(file: Path) -> tuple[np.ndarray, np.ndarray]:
         values = np.asarray(image.dataobj)
     except FileNotFoundError:
         raise InputError(f"{file}: missing, expected a label map") from None
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
-        raise InputError(f"{file}: damaged or cut short: {str(error).splitlines()[0]}") from None
-    if values.ndim != 3:
-        raise InputError(f"{file}: shape: found {values.shape}, expected three dimensions")
+    except DAMAGED as error:
+        raise InputError(f"{file}: damaged or cut short: {' '.join(str(error).split())}") from None
+    if values.dtype.kind not in "iuf" or values.ndim != 3:
+        raise InputError(
+            f"{file}: shape: found {values.shape} of {values.dtype}, expected three dimensions of labels"
+        )
     if not np.isfinite(values).all() or (values != np.round(values)).any():
         raise InputError(f"{file}: values: found other than whole numbers, expected labels")
     labels = values.astype(np.int32)

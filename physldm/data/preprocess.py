@@ -190,7 +190,7 @@ def estimate_gain(scan: Float[Tensor, "S H W"], acquisition: Acquisition, spacin
     sequence by itself, as most scanners tune their receiver for each.
     """
     maps, fractions = average_brain(spacing)
-    brain = fractions.sum(1) > 0.9
+    brain = (fractions.sum(1) > 0.9) & (scan > 0).any((1, 2))[:, None, None]
     return (scan[brain].median() / signal(maps, acquisition).abs()[brain].median()).item()
 
 
@@ -218,6 +218,8 @@ def _read_truth(files: list[Path], spacing: int) -> dict[str, Tensor]:
     if labels != list(CLASSES[: fractions.shape[1]]):
         raise InputError(f"{sidecar_of(probseg)}: LabelMap: found {labels}, expected {', '.join(CLASSES)}")
     _same_grid(probseg, fractions[:, 0], nib.as_closest_canonical(nib.load(probseg)).affine, spacing)
+    # subjects of the average brain and of whole heads may lie in one store
+    fractions = F.pad(fractions, (0, 0, 0, 0, 0, len(CLASSES) - fractions.shape[1]))
     return {"clean": torch.stack(stacks[:3], 1), "maps": torch.stack(stacks[3:], 1), "fractions": fractions}
 
 
@@ -253,7 +255,8 @@ def prepare(
     """
     sessions = find_sessions(bids, effective_te)
     new = _start(out)
-    dataset = bids.resolve().parent if bids.resolve().name.startswith("sub-") else bids
+    whole = (bids / "dataset_description.json").exists() or not bids.resolve().name.startswith("sub-")
+    dataset = bids if whole else bids.resolve().parent
     sources: dict[str, str] = {}
     skipped: dict[str, list[str]] = {}
     kept = 0
@@ -311,7 +314,9 @@ def _start(out: Path) -> bool:
 def _source(session: Session, truth: list[Path], spacing: int) -> str:
     """Tells apart what a session was made from: the content of its files, how it was scanned, the settings."""
     scans = session.scans.values()
-    digest = hashlib.sha256(repr([__version__, spacing, [scan.acquisition for scan in scans]]).encode())
+    digest = hashlib.sha256(
+        repr([__version__, spacing, [(scan.suffix, scan.acquisition) for scan in scans]]).encode()
+    )
     for file in (*(scan.file for scan in scans), *(t for t in truth if t.exists())):
         with open(file, "rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())

@@ -17,7 +17,8 @@ from physldm.errors import InputError
 from physldm.physics import SEQUENCES, Acquisition
 from physldm.physics.acquisition import SEQUENCE_OF_SUFFIX
 
-from .bids import DAMAGED, sidecar_of
+from .bids import sidecar_of
+from .files import DAMAGED
 from .phantom import CONTRASTS
 
 FILE_NAME = re.compile(r"(?P<unires>[uy]_)?(?P<entities>.+)_(?P<suffix>T1w|T2w|FLAIR)\.nii(\.gz)?")
@@ -183,15 +184,18 @@ def _acquisition(sidecar: Path, suffix: str, effective_te: float) -> tuple[Acqui
     name = _text(sidecar, content, "SequenceName")
     inverted = {"ir", "se"} <= set(re.split("[^a-z]+", _text(sidecar, content, "ScanningSequence")))
     # an inversion followed by a spin echo has FLAIR's equation, whatever its TI makes of the contrast
-    inverted_echo = suffix == "T1w" and (inverted or "tir" in name)
+    inverted_echo = suffix != "FLAIR" and (inverted or "tir" in name)
     # so has a T2-weighted scan after an inversion (STIR)
     inverted_echo |= suffix == "T2w" and content.get("InversionTime") is not None
     sequence = "flair" if inverted_echo else SEQUENCE_OF_SUFFIX[suffix]
-    declared = _text(sidecar, content, "PulseSequenceType")
+    _text(sidecar, content, "PulseSequenceType")
+    declared = content.get("PulseSequenceType")
     if declared in SEQUENCES:  # as this package writes it
-        if declared not in SEQUENCE_OF_SUFFIX.values():
-            expected = ", ".join(SEQUENCE_OF_SUFFIX.values())
-            raise InputError(f"{sidecar}: PulseSequenceType: found {declared}, expected {expected}")
+        expected = sorted({SEQUENCE_OF_SUFFIX[suffix], "flair"})
+        if declared not in expected:
+            raise InputError(
+                f"{sidecar}: PulseSequenceType: found {declared}, expected {' or '.join(expected)}"
+            )
         sequence = declared
     elif not name:
         notes.append(f"SequenceName is missing: taken as {sequence}")

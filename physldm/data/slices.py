@@ -117,11 +117,13 @@ class SliceStore:
         return torch.from_numpy(np.stack(rows).astype(np.float32, copy=False))
 
     def batch(self, slices: Sequence[int]) -> Batch:
-        """Scans, acquisitions and mask of some slices."""
+        """Scans, acquisitions and mask of some slices; a slice that a scan does not reach is absent, too."""
         rows = [self.protocol(self.session_of[i]) for i in slices]
-        mask = torch.tensor([[a is not None for a in row] for row in rows])
-        acquisitions = AcquisitionBatch.of([[a or ABSENT for a in row] for row in rows])
-        return Batch(self.array("scans", slices), acquisitions, mask)
+        images = self.array("scans", slices)
+        taken = torch.tensor([[a is not None for a in row] for row in rows])
+        reached = taken & (images.amax((2, 3)) > 0)
+        mask = torch.where(reached.any(1, keepdim=True), reached, taken)
+        return Batch(images, AcquisitionBatch.of([[a or ABSENT for a in row] for row in rows]), mask)
 
     def verify(self) -> None:
         """Reads every array and compares its checksum with the one written beside it.
@@ -143,9 +145,12 @@ class SliceStore:
 
 def _read_json(file: Path, expected: str) -> dict:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise InputError(f"{file}: missing or unreadable, expected {expected}") from None
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: missing or unreadable, expected {expected}")
+    return content
 
 
 def _digest(file: Path) -> str:
@@ -159,7 +164,7 @@ def _digest(file: Path) -> str:
 def has_session(folder: Path, name: str, source: str) -> bool:
     """Whether the session is there, whole, and was made from ``source``."""
     file = folder / "sessions" / name / "session.json"
-    return file.exists() and _read_json(file, "a session of the store")["source"] == source
+    return file.exists() and _read_json(file, "a session of the store").get("source") == source
 
 
 def add_session(
@@ -181,6 +186,8 @@ def add_session(
             known, ``clean [S, 3, H, W]``, ``maps [S, 3, H, W]``, ``fractions [S, K, H, W]``.
         heights: of each slice, mm above the bottom of the box. notes: what a reader should know of the session.
     """
+    # an index must not stand over arrays that it was not written for
+    (folder / "index.json").unlink(missing_ok=True)
     whole, part = folder / "sessions" / name, folder / "parts" / name
     for old in (whole, part):
         shutil.rmtree(old, ignore_errors=True)
@@ -217,7 +224,7 @@ def close_store(
 ) -> SliceStore:
     """Writes the index of the sessions in ``split`` (``{name: "train" or "heldout"}``), in that order; removes others."""
     for left_over in (folder / "sessions").iterdir():
-        if left_over.name not in split:
+        if left_over.is_dir() and left_over.name not in split:
             shutil.rmtree(left_over)
     shutil.rmtree(folder / "parts", ignore_errors=True)
     sessions = []

@@ -73,12 +73,13 @@ def _session(
         inside = brain_mask(fractions)
     row = {}
     for n, contrast in enumerate(CONTRASTS):
-        if not batch.mask[0, n]:
+        here = batch.mask[:, n]
+        if not here.any():
             continue
-        s = output.reconstruction[:, n]
+        s = output.reconstruction[here, n]
         for protocol, found in (
-            ("paper", paper_protocol(s, batch.images[:, n])),
-            ("fixed", fixed_protocol(s, target[:, n], inside)),
+            ("paper", paper_protocol(s, batch.images[here, n])),
+            ("fixed", fixed_protocol(s, target[here, n], inside[here])),
         ):
             row |= {f"{protocol}.{metric}.{contrast}": value for metric, value in found.items()}
     if medians is None:

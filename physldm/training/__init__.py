@@ -16,7 +16,7 @@ from physldm.data.slices import SliceStore, phantom_fingerprint, phantom_store
 from physldm.diffusion import make_schedule
 from physldm.errors import InputError
 from physldm.models import PhysicsVAE
-from physldm.runs import architecture, make_denoiser
+from physldm.runs import architecture, make_denoiser, read_facts
 
 from .engine import measure_denoiser, measure_precisions
 from .ldm_stage import train_ldm
@@ -95,7 +95,7 @@ def _claim(folder: Path, config: Config, data: Path | None) -> Config:
                 )
         if found != config:
             raise InputError(f"{file}: found other settings than those asked for; choose another --run")
-        known = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data_fingerprint"]
+        known = read_facts(folder)["data_fingerprint"]
         if known != fingerprint:
             raise InputError(
                 f"{folder / 'run.json'}: data: found {known}, expected {fingerprint} as now; choose another --run"
@@ -106,7 +106,10 @@ def _claim(folder: Path, config: Config, data: Path | None) -> Config:
         seconds = measure_precisions(device)
         config = config.model_copy(update={"precision": min(seconds, key=seconds.get)})
     _try_out(config)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--run: {folder}: {error.strerror}, expected a folder to write to") from None
     facts = {
         "seed": config.seed,
         "data": str(data.resolve()) if data else None,

@@ -114,7 +114,10 @@ def test_splits_are_by_subject_and_the_store_gives_back_what_was_made(tmp_path):
     config = load_preset("smoke").data
     store = phantom_store(config, 5, tmp_path / "slices")
     train, heldout = store.slices("train"), store.slices("heldout")
-    assert not set(store.session_of[train]) & set(store.session_of[heldout])
+    subjects = [
+        {store.index["sessions"][i]["subject"] for i in store.sessions(s)} for s in ("train", "heldout")
+    ]
+    assert not subjects[0] & subjects[1] and len(train) + len(heldout) == len(store.session_of)
     assert len(store.sessions("train")) == config.train_subjects
     direct = make_subject(5, 1, spacing=2, heights=tuple(range(*config.heights)))
     torch.testing.assert_close(store.array("scans", store.of_session(1)), direct.scans)

@@ -121,3 +121,62 @@ def test_latent_statistics_are_those_of_the_codes(smoke_run):
     shift, scale = run.latent_statistics
     torch.testing.assert_close(shift.flatten(), mean.mean((0, 2, 3)), rtol=1e-3, atol=1e-3)
     assert (scale.flatten() >= 0.99 * mean.std((0, 2, 3))).all()
+
+
+def test_an_absent_contrast_teaches_nothing(tmp_path):
+    """What stands where a scan is absent has no influence on the weights, bit for bit."""
+    from safetensors.torch import load_file
+
+    from physldm.config import load_preset
+    from physldm.data import make_subject
+    from physldm.data.slices import add_session, close_store
+    from physldm.training import train
+
+    heights = (84, 88, 92, 96)
+    subject = make_subject(0, 0, spacing=2, heights=heights)
+    config = load_preset("smoke", ["vae_stage.steps=3", "precision=32-true"])
+    weights = []
+    for name, rubbish in (("zeros", 0.0), ("rubbish", 700.0)):
+        scans = subject.scans.clone()
+        scans[:, 1] = rubbish * torch.rand(scans[:, 1].shape, generator=torch.Generator().manual_seed(1))
+        acquisitions = [subject.acquisitions[0], None, subject.acquisitions[2]]
+        store = tmp_path / name
+        add_session(store, "sub-1", subject="1", source="", acquisitions=acquisitions,
+                    arrays={"scans": scans.numpy()}, heights=heights)  # fmt: skip
+        close_store(store, {"sub-1": "train"}, spacing=2, fingerprint="")
+        train(tmp_path / f"run-{name}", config, "vae", store)
+        weights.append(load_file(tmp_path / f"run-{name}" / "vae.safetensors"))
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def test_slices_that_a_scan_does_not_reach_are_absent(tmp_path):
+    import numpy as np
+
+    from physldm.data.slices import add_session, close_store
+    from physldm.physics import Acquisition
+
+    scans = np.ones((3, 3, 8, 8), np.float32)
+    scans[1:, 2] = 0
+    protocol = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
+    add_session(
+        tmp_path,
+        "sub-1",
+        subject="1",
+        source="",
+        acquisitions=protocol,
+        arrays={"scans": scans},
+        heights=range(3),
+    )
+    store = close_store(tmp_path, {"sub-1": "train"}, spacing=1, fingerprint="")
+    assert store.batch([0, 1]).mask.tolist() == [[True, True, True], [True, True, False]]
+    # a store that is being changed is no store until it is closed again
+    add_session(
+        tmp_path,
+        "sub-2",
+        subject="2",
+        source="",
+        acquisitions=protocol,
+        arrays={"scans": scans},
+        heights=range(3),
+    )
+    assert not (tmp_path / "index.json").exists()
