@@ -73,7 +73,9 @@ def prepare(
     bids_dir: Annotated[Path, typer.Argument(help="scans with sidecars: BIDS, or OASIS-3 as downloaded")],
     out: Annotated[Path, typer.Option("--out", help="a new folder, or an earlier store to go on with")],
     spacing: Annotated[int, typer.Option(min=1, max=2, help="voxel size in mm")] = 1,
-    heldout: Annotated[float, typer.Option(min=0, max=1, help="share of the subjects to hold out")] = 0.2,
+    heldout: Annotated[
+        float, typer.Option(min=0, max=1, help="share of the subjects to hold out, at least one of two")
+    ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="of the split")] = 0,
     effective_te: Annotated[
         float,

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from physldm import __version__
 from physldm.errors import InputError
-from physldm.physics import Acquisition
 
 from .anatomy import CLASSES
 from .files import DAMAGED
@@ -32,9 +31,8 @@ def start_dataset(folder: Path, name: str, *, derivative: bool = False, **more: 
     Raises:
         InputError: the folder exists and is not empty, or cannot be written.
     """
+    _refuse_used(folder)
     try:
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"--out: found {folder} with files in it, expected a new or empty folder")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out: {folder}: {error.strerror}, expected a folder to write to") from None
@@ -48,6 +46,15 @@ def start_dataset(folder: Path, name: str, *, derivative: bool = False, **more: 
     write_json(folder / "dataset_description.json", content)
 
 
+def _refuse_used(folder: Path) -> None:
+    try:
+        used = folder.exists() and any(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"--out: {folder}: {error.strerror}, expected a folder to write to") from None
+    if used:
+        raise InputError(f"--out: found {folder} with files in it, expected a new or empty folder")
+
+
 @contextmanager
 def new_dataset(out: Path, name: str, *, derivative: bool = False) -> Iterator[Path]:
     """A dataset that is there whole or not at all: give it its files in the folder that is handed out.
@@ -57,12 +64,8 @@ def new_dataset(out: Path, name: str, *, derivative: bool = False) -> Iterator[P
     """
     out = out.resolve()
     part = out.with_name(out.name + ".part")
-    try:
-        if out.exists() and any(out.iterdir()):
-            raise InputError(f"--out: found {out} with files in it, expected a new or empty folder")
-        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-    except OSError as error:
-        raise InputError(f"--out: {out}: {error.strerror}, expected a folder to write to") from None
+    _refuse_used(out)
+    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
     start_dataset(part, name, derivative=derivative)
     try:
         yield part
@@ -207,25 +210,3 @@ def read_fractions(file: Path) -> Float[Tensor, "S K H W"]:
     """
     data, _ = _read(file, dimensions=4)
     return to_slices(torch.from_numpy(data).movedim(-1, 0)).contiguous()
-
-
-def read_scan(file: Path) -> tuple[Float[Tensor, "S H W"], np.ndarray, Acquisition]:
-    """A scan and, from its sidecar, how it was taken.
-
-    Raises:
-        InputError: of either file, naming it.
-    """
-    sidecar = sidecar_of(file)
-    try:
-        content = json.loads(sidecar.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{sidecar}: missing, expected the scan's sidecar") from None
-    except ValueError as error:
-        raise InputError(f"{sidecar}: not JSON: {error}") from None
-    suffix = file.name.removesuffix(".gz").removesuffix(".nii").rsplit("_", 1)[-1]
-    try:
-        acquisition = Acquisition.from_bids(content, suffix)
-    except InputError as error:
-        raise InputError(f"{sidecar}: {error}") from None
-    stack, affine = read_volume(file)
-    return stack, affine, acquisition

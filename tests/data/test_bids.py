@@ -10,12 +10,13 @@ from physldm.data.bids import (
     new_dataset,
     read_fractions,
     read_maps,
-    read_scan,
     read_volume,
+    sidecar_of,
     start_dataset,
     write_subject,
 )
 from physldm.errors import InputError
+from physldm.physics import Acquisition
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,9 @@ def test_scans_read_back_with_nibabel(dataset):
 def test_our_reader_gives_back_scan_protocol_and_truth(dataset):
     root, subject = dataset
     for n, suffix in enumerate(("T1w", "T2w", "FLAIR")):
-        stack, _, acquisition = read_scan(root / "sub-001" / "anat" / f"sub-001_{suffix}.nii.gz")
+        file = root / "sub-001" / "anat" / f"sub-001_{suffix}.nii.gz"
+        stack, _ = read_volume(file)
+        acquisition = Acquisition.from_bids(json.loads(sidecar_of(file).read_text(encoding="utf-8")), suffix)
         torch.testing.assert_close(stack, subject.scans[:, n])
         assert acquisition == subject.acquisitions[n]
     maps, affine = read_maps(root / "derivatives" / "truth")["sub-001"]
@@ -103,9 +106,9 @@ def test_fractions_and_clean_scans_stand_beside_the_maps(dataset):
     torch.testing.assert_close(
         read_fractions(truth / "sub-001_probseg.nii.gz"), subject.fractions, atol=0.5 / 255 + 1e-6, rtol=0
     )
-    clean, _, acquisition = read_scan(truth / "sub-001_desc-clean_T2w.nii.gz")
-    torch.testing.assert_close(clean, subject.clean[:, 1])
-    assert acquisition == subject.acquisitions[1]
+    clean = truth / "sub-001_desc-clean_T2w.nii.gz"
+    torch.testing.assert_close(read_volume(clean)[0], subject.clean[:, 1])
+    assert json.loads(sidecar_of(clean).read_text(encoding="utf-8")) == subject.acquisitions[1].to_bids()
 
 
 def test_a_header_with_the_time_of_a_long_train(dataset, tmp_path):

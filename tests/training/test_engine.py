@@ -158,25 +158,10 @@ def test_slices_that_a_scan_does_not_reach_are_absent(tmp_path):
     scans = np.ones((3, 3, 8, 8), np.float32)
     scans[1:, 2] = 0
     protocol = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
-    add_session(
-        tmp_path,
-        "sub-1",
-        subject="1",
-        source="",
-        acquisitions=protocol,
-        arrays={"scans": scans},
-        heights=range(3),
-    )
+    session = {"source": "", "acquisitions": protocol, "arrays": {"scans": scans}, "heights": range(3)}
+    add_session(tmp_path, "sub-1", subject="1", **session)
     store = close_store(tmp_path, {"sub-1": "train"}, spacing=1, fingerprint="")
     assert store.batch([0, 1]).mask.tolist() == [[True, True, True], [True, True, False]]
     # a store that is being changed is no store until it is closed again
-    add_session(
-        tmp_path,
-        "sub-2",
-        subject="2",
-        source="",
-        acquisitions=protocol,
-        arrays={"scans": scans},
-        heights=range(3),
-    )
+    add_session(tmp_path, "sub-2", subject="2", **session)
     assert not (tmp_path / "index.json").exists()
