@@ -31,6 +31,7 @@ from .labels import (
 CLASSES = ("wm", "gm", "csf", "lesion", "deep_gm", "choroid", "fat", "muscle", "marrow")
 IN_THE_SKULL = 6  # the classes that are brain and its fluid come first
 SHAPE_MM = (160, 224, 160)  # left–right, posterior–anterior, inferior–superior
+SHELL_MM = 5.0  # how far from the ventricles the template's grey matter is in doubt
 FAT_MM = 5.0  # how deep below the skin soft tissue is fat; deeper it is muscle
 
 
@@ -95,13 +96,14 @@ def load_anatomy(name: str = "icbm152") -> Anatomy:
 def _average_brain() -> Anatomy:
     gm, affine = _template("gm")
     wm, _ = _template("wm")
-    brain = _template("t1")[0] > 0
+    t1, _ = _template("t1")
+    brain = t1 > 0
     gm, wm = np.where(brain, gm, 0.0), np.where(brain, wm, 0.0)
     total = np.maximum(gm + wm, 1.0)
     gm, wm = gm / total, wm / total
     csf = np.where(brain, 1.0 - gm - wm, 0.0)
     ventricles = _ventricles(csf, brain, affine)
-    gm, wm, csf = _without_false_ring(gm, wm, csf, ventricles)
+    gm, wm, csf = _without_false_ring(gm, wm, csf, t1, ventricles)
     start, affine = _centred(brain, affine)
     none = np.zeros_like(wm)  # an average has no lesion
     crop = [_crop(v, start) for v in (wm, gm, csf, none, np.where(ventricles, csf, 0.0))]
@@ -129,17 +131,23 @@ def _ventricles(csf: np.ndarray, brain: np.ndarray, affine: np.ndarray) -> np.nd
     return ndimage.binary_dilation(np.isin(bodies, left_and_right), iterations=2)
 
 
-def _without_false_ring(gm, wm, csf, ventricles):
+def _without_false_ring(gm, wm, csf, t1, ventricles):
     """Removes the thin shell of 'grey matter' where white matter meets ventricle.
 
-    A voxel half CSF and half WM looks like GM in T1w, so the template has GM there. Thick grey matter at the
-    ventricles (caudate, thalamus) survives an opening of 5 mm, the shell does not.
+    A voxel half CSF and half WM looks like GM in T1w, so the template has GM there. What lies behind the shell tells
+    caudate and thalamus, whose grey is real, from white matter. T1w brightness gives a mixture's two shares.
     """
-    near = ndimage.distance_transform_edt(~ventricles) < 5
-    thick = ndimage.grey_opening(gm, size=(5, 5, 5))
-    false = np.where(near, np.clip(gm - thick, 0, None), 0.0)
-    share = csf / np.maximum(csf + wm, 1e-6)
-    return gm - false, wm + false * (1 - share), csf + false * share
+    near = ndimage.distance_transform_edt(~ventricles) < SHELL_MM
+    behind = tuple(ndimage.distance_transform_edt(near, return_distances=False, return_indices=True))
+    grey, white = (ndimage.gaussian_filter(v, 1.0)[behind] for v in (gm, wm))
+    # 1 where four fifths of what lies behind are white, 0 where no more than half is
+    doubt = np.clip((white / np.maximum(grey + white, 1e-6) - 0.5) / 0.3, 0, 1)
+    doubt = near * ndimage.gaussian_filter(doubt * near, 1.0)
+    # white matter is not equally bright everywhere: what is as bright as its darkest tenth holds no fluid
+    bright, dark = np.percentile(t1[wm > 0.95], 10), np.median(t1[ventricles & (csf > 0.95)])
+    fluid = np.clip((bright - t1) / (bright - dark), 0, 1)
+    kept, mixed = 1 - doubt, doubt * (gm + wm + csf)
+    return kept * gm, kept * wm + mixed * (1 - fluid), kept * csf + mixed * fluid
 
 
 def _centred(brain: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ from physldm.physics import Acquisition, AcquisitionBatch
 from .anatomy import anatomies, anatomy_fingerprint
 from .phantom import Subject, make_subject
 
-FORMAT = "physldm-slices-2"
+FORMAT = "physldm-slices-3"
 TRUTH = ("clean", "maps", "fractions")
 # What stands in for a scan that is not there; the mask keeps it out of everything.
 ABSENT = Acquisition.usual("spin_echo")

@@ -4,10 +4,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from physldm.config import load_preset
 from physldm.data import CLASSES, anatomies, load_anatomy, make_subject
-from physldm.data.anatomy import IN_THE_SKULL, SHAPE_MM
+from physldm.data.anatomy import IN_THE_SKULL, SHAPE_MM, _without_false_ring
 from physldm.data.phantom import _fractions_at, _integrate, _velocity
 from physldm.data.slices import cast, phantom_fingerprint
 from physldm.errors import InputError
@@ -183,3 +184,32 @@ def test_of_several_anatomies_none_is_in_both_splits(head, tmp_path):
     before = phantom_fingerprint(data, 0)
     (tmp_path / "a.nii.gz").write_bytes(b"other")
     assert phantom_fingerprint(data, 0) != before
+
+
+def test_false_grey_at_a_ventricle_goes_and_a_nucleus_beside_it_stays():
+    # a ventricle in white matter, a nucleus at its right side; a T1w picture of them, and tissue read from its
+    # brightness alone, which takes a mixture of CSF and white matter for grey
+    x = np.indices((60, 60, 60)) - 30.0
+    fluid = np.sqrt((x**2).sum(0)) < 8
+    nucleus = (np.sqrt(((x - np.array([13.0, 0, 0])[:, None, None, None]) ** 2).sum(0)) < 8) & ~fluid
+    gm, csf = (ndimage.gaussian_filter(v.astype(float), 0.8) for v in (nucleus, fluid))
+    t1 = 1.0 - 0.3 * gm - 0.7 * csf
+    seen_gm = np.interp(t1, [0.3, 0.7, 1.0], [0, 1, 0])
+    seen_wm, seen_csf = np.interp(t1, [0.7, 1], [0, 1]), np.interp(t1, [0.3, 0.7], [1, 0])
+    found_gm, found_wm, found_csf = _without_false_ring(seen_gm, seen_wm, seen_csf, t1, fluid)
+    np.testing.assert_allclose(found_gm + found_wm + found_csf, 1.0, atol=1e-9)
+    left, right = x[0] < -4, x[0] > 6
+    assert np.abs(seen_gm - gm)[left].max() > 0.8  # the ring
+    assert np.abs(found_gm - gm)[left].max() < 0.05 and np.abs(found_csf - csf)[left].max() < 0.05
+    assert found_gm[nucleus & right].sum() > 0.95 * seen_gm[nucleus & right].sum()
+
+
+def test_the_average_brain_has_its_nuclei_and_no_ring():
+    # MNI coordinates of heads of the caudate, thalami, and white matter beside frontal and occipital horns
+    a = load_anatomy("icbm152")
+    at = lambda mm: tuple(np.round(np.linalg.inv(a.affine) @ (*mm, 1))[:3].astype(int))  # noqa: E731
+    for side in (-1, 1):
+        for grey in ((13 * side, 12, 10), (10 * side, -18, 8)):
+            assert a.fractions[1][at(grey)] > 0.7, grey
+        lateral = [a.fractions[1][at((side * x, -44, 12))].item() for x in range(18, 40)]
+        assert max(lateral) < 0.25, lateral
