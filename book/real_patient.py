@@ -48,7 +48,7 @@ def patient(folder: Path):
             shutil.copy(folder / f"sub-07_{contrast}.nii.gz", anat)
             (anat / f"sub-07_{contrast}.json").write_text(json.dumps(sidecar))
         (session,) = find_sessions(Path(room))
-        stacks, notes = read_session(session, SPACING)
+        _, stacks, notes = read_session(session, SPACING)
     print(*session.left_out, *notes, sep="\n")
     acquisitions = [session.scans[c].acquisition for c in CONTRASTS]
     gains = [

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from physldm.errors import InputError
+from physldm.errors import InputError, writing
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Run_ = Annotated[Path, typer.Option("--run", help="run directory")]
@@ -48,14 +48,15 @@ def phantom(
     """Make subjects and their scans, as a BIDS dataset with the true maps."""
     from tqdm.auto import tqdm
 
-    from physldm.data import anatomies, load_anatomy, make_subject
+    from physldm.data import anatomies, check_anatomies, make_subject
     from physldm.data.bids import new_dataset, start_dataset, write_participants, write_subject
+    from physldm.data.phantom import MIXTURES
 
-    if partial_volume not in ("properties", "signals"):
-        raise InputError(f"--partial-volume: found {partial_volume!r}, expected properties or signals")
+    if partial_volume not in MIXTURES:
+        raise InputError(f"--partial-volume: found {partial_volume!r}, expected {' or '.join(MIXTURES)}")
     heads = anatomies(anatomy)
-    load_anatomy(heads[0])
     used = {f"sub-{i + 1:03d}": heads[i % len(heads)] for i in range(subjects)}
+    check_anatomies(used.values())
     with new_dataset(out, "physldm phantom") as root:
         truth = root / "derivatives" / "truth"
         start_dataset(truth, "physldm phantom: true maps", derivative=True, PartialVolume=partial_volume)
@@ -131,10 +132,8 @@ def evaluate(
     text = json.dumps(scores, indent=1) + "\n"
     for file in (None if data else run / "metrics.json", json_file):
         if file:
-            try:
+            with writing(file, "a file to write to"):
                 file.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise InputError(f"{file}: {error.strerror}, expected a file to write to") from None
     for key, value in scores.items():
         print(f"{key:32s} {value:10.4g}")
 
@@ -149,9 +148,10 @@ def reconstruct(
     gain: Annotated[
         str,
         typer.Option(
-            help="each: estimate one per scan; common: one per session; none: for a run trained on such scans"
+            help="each: estimate one per scan; common: one per session; none: the run was trained on such scans. "
+            "By default none after training on measured scans, else each"
         ),
-    ] = "each",
+    ] = "",
     effective_te: Annotated[float, typer.Option(min=0.01, max=0.2, help="see physldm prepare")] = 0.1,
 ) -> None:
     """Turn a subject's scans, any of T1w, T2w and FLAIR, into PD, T1 and T2 maps."""
@@ -162,24 +162,25 @@ def reconstruct(
     from physldm.data.phantom import CONTRASTS, GAIN
     from physldm.data.preprocess import box_affine, estimate_gain, read_session
     from physldm.data.sessions import find_sessions
-    from physldm.runs import Run
+    from physldm.runs import Run, read_facts
 
-    if gain not in ("each", "common", "none"):
+    if gain not in ("", "each", "common", "none"):
         raise InputError(f"--gain: found {gain!r}, expected each, common or none")
     opened = Run(run)
+    gain = gain or ("none" if read_facts(run).get("measured") else "each")
     opened.vae  # noqa: B018 - what is wrong with the run is said before anything is written
     spacing, done = opened.config.data.spacing, 0
     sessions = find_sessions(input_dir, effective_te)
     with new_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True) as root:
         for session in tqdm(sessions, desc="reconstructing", unit="session"):
-            stacks, notes = read_session(session, spacing)
-            filled = [f"{s.file}: {note}" for s in session.scans.values() for note in s.notes]
+            taken, stacks, notes = read_session(session, spacing)
+            filled = [f"{scan.file}: {note}" for scan in taken.values() for note in scan.notes]
             for line in (*session.left_out, *filled, *notes):
                 tqdm.write(line)
             if not stacks:
                 continue
-            acquisitions = [session.scans[c].acquisition if c in stacks else None for c in CONTRASTS]
-            gains = {c: estimate_gain(stacks[c], session.scans[c].acquisition, spacing) for c in stacks}
+            acquisitions = [taken[c].acquisition if c in taken else None for c in CONTRASTS]
+            gains = {c: estimate_gain(stacks[c], taken[c].acquisition, spacing) for c in stacks}
             if gain != "each":
                 mean = torch.tensor(list(gains.values())).log().mean().exp().item()
                 gains = dict.fromkeys(gains, mean if gain == "common" else GAIN)

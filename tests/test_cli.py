@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from physldm import cli
+from physldm.data.slices import SliceStore
+from physldm.evaluation import evaluate
 from physldm.physics import SEQUENCES
+from physldm.runs import Run
 
 
 def physldm(*arguments, monkeypatch):
@@ -132,6 +135,7 @@ def test_training_again_does_nothing_and_other_settings_are_refused(smoke_run, r
 
 def test_from_a_phantom_to_maps_by_commands(phantom, smoke_run, tmp_path, run_cli):
     """phantom → prepare → train → evaluate → reconstruct; the smoke run's own network for the last two."""
+    scores_of = lambda store: evaluate(Run(smoke_run), store)  # noqa: E731
     bids, store, maps = tmp_path / "bids", tmp_path / "store", tmp_path / "maps"
     shutil.copytree(phantom, bids)
     for part in ("", "derivatives/truth"):
@@ -155,6 +159,14 @@ def test_from_a_phantom_to_maps_by_commands(phantom, smoke_run, tmp_path, run_cl
     assert code == 0, err
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["sessions"] == 1 and scores["truth.t1_mdape.wm"] > 0 and scores["fixed.psnr.FLAIR"] > 0
+    # truth of one session: it is scored against it, the other is not
+    heldout = next(s["name"] for s in index["sessions"] if s["split"] == "heldout")
+    (trained,) = {"sub-001", "sub-002"} - {heldout}
+    shutil.rmtree(bids / "derivatives" / "truth" / trained)
+    assert run_cli("prepare", bids, "--out", tmp_path / "half", "--spacing", 2)[0] == 0
+    found = scores_of(SliceStore(tmp_path / "half"))
+    assert found["truth.t1_mdape.wm"] == scores["truth.t1_mdape.wm"]
+    assert found["fixed.psnr"] == scores["fixed.psnr"] and "class_median.t1_mdape" not in found
     # without truth and without T2w: scores of the images that are there
     shutil.rmtree(bids / "derivatives")
     for name in ("sub-001", "sub-002"):
@@ -175,6 +187,29 @@ def test_from_a_phantom_to_maps_by_commands(phantom, smoke_run, tmp_path, run_cl
     pd = nib.load(maps / "sub-001" / "anat" / "sub-001_PDmap.nii.gz").get_fdata()
     assert np.isfinite(pd).all() and pd.min() >= 0
     one_line(*run_cli("reconstruct", *arguments)[::2], "--out", "files in it")
+    # a run trained on measured scans knows their units
+    measured = ("train", "--run", tmp_path / "measured", "--preset", "smoke", "--data", tmp_path / "bare")
+    quick = ("--stage", "vae", "--set", "vae_stage.steps=1", "--set", "precision=32-true")
+    assert run_cli(*measured, *quick)[0] == 0
+    for run, gain in ((tmp_path / "measured", "1e+03"), (smoke_run, None)):
+        arguments = ("--run", run, "--input", bids / "sub-001", "--out", tmp_path / f"maps-{gain}")
+        code, out, err = run_cli("reconstruct", *arguments)
+        assert code == 0 and ("gains T1w 1e+03, FLAIR 1e+03" in out + err) == (gain is not None)
+
+
+def test_a_damaged_head_is_found_before_the_others_are_made(tmp_path, run_cli):
+    folder = tmp_path / "heads"
+    folder.mkdir()
+    labels = np.zeros((6, 6, 6), np.int16)
+    labels[1:5, 1:5, 1:5] = np.tile([2, 3, 4, 24], (4, 4, 1))
+    nib.save(nib.Nifti1Image(labels, np.eye(4)), folder / "a.nii.gz")
+    (folder / "b.nii.gz").write_bytes(b"no head")
+    for command in (
+        ("phantom", "--anatomy", folder, "--subjects", 2, "--out", tmp_path / "out"),
+        ("train", "--preset", "smoke", "--set", f"data.anatomy={folder}", "--run", tmp_path / "out"),
+    ):
+        one_line(*run_cli(*command)[::2], "b.nii.gz: damaged")
+        assert {p.name for p in tmp_path.iterdir()} == {"heads"}
 
 
 def test_heads_are_copied_only_when_they_are_the_right_ones(tmp_path, run_cli, monkeypatch):

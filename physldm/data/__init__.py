@@ -1,6 +1,6 @@
 """Brains and scans: anatomies, made-up subjects, BIDS files, slice stores."""
 
-from .anatomy import CLASSES, Anatomy, anatomies, load_anatomy
+from .anatomy import CLASSES, Anatomy, anatomies, check_anatomies, load_anatomy
 from .phantom import CONTRASTS, Subject, average_brain, example_maps, make_subject
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Subject",
     "anatomies",
     "average_brain",
+    "check_anatomies",
     "example_maps",
     "load_anatomy",
     "make_subject",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -76,6 +77,16 @@ def anatomy_fingerprint(name: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def check_anatomies(names: Iterable[str]) -> None:
+    """Reads the label maps among ``names``, so that a damaged one is found before work begins.
+
+    Raises:
+        InputError: the first that is missing, damaged, has unknown labels, or no brain with ventricles.
+    """
+    for name in sorted(set(names) - {"icbm152"}):
+        read_label_map(Path(name))
+
+
 @lru_cache(maxsize=2)
 def load_anatomy(name: str = "icbm152") -> Anatomy:
     """The anatomy called ``name``.
@@ -94,9 +105,9 @@ def load_anatomy(name: str = "icbm152") -> Anatomy:
 
 
 def _average_brain() -> Anatomy:
-    gm, affine = _template("gm")
-    wm, _ = _template("wm")
-    t1, _ = _template("t1")
+    gm, affine = template("gm")
+    wm, _ = template("wm")
+    t1, _ = template("t1")
     brain = t1 > 0
     gm, wm = np.where(brain, gm, 0.0), np.where(brain, wm, 0.0)
     total = np.maximum(gm + wm, 1.0)
@@ -111,7 +122,8 @@ def _average_brain() -> Anatomy:
     return Anatomy("icbm152", fractions, torch.from_numpy(crop[4]).float(), affine)
 
 
-def _template(part: str) -> tuple[np.ndarray, np.ndarray]:
+def template(part: str) -> tuple[np.ndarray, np.ndarray]:
+    """``gm``, ``wm`` or ``t1`` of the average brain as nilearn ships it, RAS+, at most 1; and its affine."""
     file = (
         resources.files("nilearn.datasets") / "data" / f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz"
     )
@@ -183,8 +195,8 @@ def _labelled_head(name: str) -> Anatomy:
         classes["muscle"] |= soft & ~below_skin
     brain = classes["wm"] | classes["gm"] | classes["deep_gm"] | classes["lesion"]
     brain &= ~np.isin(labels, SPINAL_CORD_AND_OPTIC_NERVE)
-    if not brain.any():
-        raise InputError(f"{name}: labels: found no brain, expected white and grey matter")
+    if not brain.any():  # it is not joined to the largest piece
+        raise InputError(f"{name}: labels: found the brain apart from the rest, expected one head")
     if not (labels == 24).any():
         classes["csf"] |= _fluid_around(brain | classes["csf"], zoom) & (labels == 0)
     box = (
@@ -193,8 +205,6 @@ def _labelled_head(name: str) -> Anatomy:
     corner = np.round((box.sum(1) - np.array(SHAPE_MM)) / 2)  # mm from the corner of the label map
     fractions = np.stack([_share(classes[tissue], corner, zoom) for tissue in CLASSES])
     ventricles = _share(np.isin(labels, LATERAL_VENTRICLES), corner, zoom)
-    if not ventricles.any():
-        raise InputError(f"{name}: labels: found no lateral ventricle, expected {LATERAL_VENTRICLES}")
     # the world is MNI's, by the centre of the brain: a label map says nothing of where its head lies in the world
     affine = load_anatomy("icbm152").affine
     return Anatomy(name, torch.from_numpy(fractions), torch.from_numpy(ventricles), affine)

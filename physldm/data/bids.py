@@ -15,12 +15,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physldm import __version__
-from physldm.errors import InputError
+from physldm.errors import InputError, writing
 
 from .anatomy import CLASSES
 from .files import DAMAGED
 from .phantom import CONTRASTS, Subject, to_slices, to_volume
 
+FOLDER = "a folder to write to (--out)"
 HEADER_TE = 0.455  # what most T2w headers of OASIS-3 say
 MAPS = {"PDmap": "arbitrary", "T1map": "s", "T2map": "s"}
 
@@ -32,10 +33,8 @@ def start_dataset(folder: Path, name: str, *, derivative: bool = False, **more: 
         InputError: the folder exists and is not empty, or cannot be written.
     """
     _refuse_used(folder)
-    try:
+    with writing(folder, FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out: {folder}: {error.strerror}, expected a folder to write to") from None
     content = {
         "Name": name,
         "BIDSVersion": "1.10.0",
@@ -47,10 +46,8 @@ def start_dataset(folder: Path, name: str, *, derivative: bool = False, **more: 
 
 
 def _refuse_used(folder: Path) -> None:
-    try:
+    with writing(folder, FOLDER):
         used = folder.exists() and any(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"--out: {folder}: {error.strerror}, expected a folder to write to") from None
     if used:
         raise InputError(f"--out: found {folder} with files in it, expected a new or empty folder")
 
@@ -86,10 +83,8 @@ def write_participants(folder: Path, anatomy_of: dict[str, str]) -> None:
 
 
 def write_json(file: Path, content: dict) -> None:
-    try:
+    with writing(file, "room to write a sidecar"):
         file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}, expected room to write a sidecar") from None
 
 
 def write_volume(file: Path, stack: Float[Tensor, "S H W"], affine: np.ndarray, sidecar: dict) -> None:
@@ -102,13 +97,13 @@ def write_volume(file: Path, stack: Float[Tensor, "S H W"], affine: np.ndarray, 
 
 def _save(image: nib.Nifti1Image, file: Path) -> None:
     part = file.with_name("part-" + file.name)
-    try:
+    with writing(file, "room to write a volume"):
         file.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(image, part)
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{file}: {error.strerror}, expected room to write a volume") from None
+        try:
+            nib.save(image, part)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def sidecar_of(file: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pooch
 from tqdm.auto import tqdm
 
-from physldm.errors import InputError
+from physldm.errors import InputError, writing
 
 # 16 heads with skull and scalp, from SynthSeg (Billot et al. 2023), Apache License 2.0.
 HEADS_URL = "https://github.com/BBillot/SynthSeg/raw/master/data/training_label_maps/"
@@ -41,13 +41,11 @@ def fetch_heads(out: Path, source: Path | None = None) -> None:
     Raises:
         InputError: a file cannot be had, or is not the one that is meant.
     """
-    try:
+    with writing(out, "a folder to write to (--out)"):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out: {out}: {error.strerror}, expected a folder to write to") from None
     for name, digest in tqdm(HEADS.items(), desc="label maps", unit="head"):
         file = out / name
-        if file.exists() and pooch.file_hash(str(file)) == digest:
+        if file.is_file() and pooch.file_hash(str(file)) == digest:
             continue
         part = out / f"{name}.part"
         try:
@@ -67,4 +65,5 @@ def fetch_heads(out: Path, source: Path | None = None) -> None:
             raise InputError(
                 f"{name}: checksum: found another file, expected the one this package was made with"
             )
-        part.replace(file)
+        with writing(file, "room to write a label map"):
+            part.replace(file)

@@ -36,11 +36,26 @@ TISSUE_OF_LABEL: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 
 
+BRAIN_PARTS = {
+    "white matter": (2, 41, *range(3000, 3036), *range(4000, 4036)),
+    "grey matter": (
+        3,
+        42,
+        *range(1000, 1036),
+        *range(2000, 2036),
+        *range(11100, 11176),
+        *range(12100, 12176),
+    ),
+    "lateral ventricle": LATERAL_VENTRICLES,
+}
+
+
 def read_label_map(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """A label map as RAS+ integers ``[X, Y, Z]``, and its voxel size in mm.
 
     Raises:
-        InputError: missing, damaged, not 3-D, not labels, or with a label that no tissue is known for.
+        InputError: missing, damaged, not 3-D, not labels, with a label that no tissue is known for, or without white
+            matter, grey matter or lateral ventricles.
     """
     try:
         image = nib.as_closest_canonical(nib.load(file))
@@ -62,4 +77,7 @@ def read_label_map(file: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(
             f"{file}: labels: found {unknown[:5]}, expected FreeSurfer's (aseg, aparc+aseg) or 502–530"
         )
+    for part, group in BRAIN_PARTS.items():
+        if not np.isin(labels, group).any():
+            raise InputError(f"{file}: labels: found no {part}, expected some of {group[:4]}")
     return labels, np.array(image.header.get_zooms()[:3], dtype=float)

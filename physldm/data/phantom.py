@@ -20,6 +20,7 @@ from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 from .anatomy import CLASSES, SHAPE_MM, load_anatomy
 
 CONTRASTS = ("T1w", "T2w", "FLAIR")
+MIXTURES = ("properties", "signals")  # what a voxel of several tissues mixes
 GAIN = 1000.0  # scanner units per unit of PD
 # OASIS-3's most frequent settings and how many scans have them.
 MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
@@ -84,7 +85,7 @@ def make_subject(
         gain_sd: standard deviation of the logarithm of the gain between subjects. sequence_gain_sd: the same of a
             further gain of each scan, as where a scanner is tuned anew for every sequence.
     """
-    if partial_volume not in ("properties", "signals"):
+    if partial_volume not in MIXTURES:
         raise ValueError(f"partial_volume: found {partial_volume!r}, expected properties or signals")
     draw = torch.Generator().manual_seed(_key(seed, index))
     grid = _grid(spacing, heights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,18 +22,20 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from physldm import __version__
-from physldm.errors import InputError
+from physldm.errors import InputError, writing
 from physldm.physics import Acquisition, signal
 
-from .anatomy import CLASSES, SHAPE_MM, _template, load_anatomy
+from .anatomy import CLASSES, SHAPE_MM, load_anatomy, template
 from .bids import MAPS, read_fractions, read_volume, sidecar_of
-from .phantom import CONTRASTS, average_brain, to_slices, to_volume
+from .phantom import CONTRASTS, MIXTURES, average_brain, to_slices, to_volume
 from .report import HTML, JSON, write_report
-from .sessions import Session, find_sessions, open_image, read_sidecar
+from .sessions import Scan, Session, find_sessions, open_image, read_sidecar
 from .slices import SliceStore, add_session, close_store, has_session
 
 LEAST_BRAIN = 0.05  # share of a slice that the template's brain has to fill
-OWN_FILES = {"index.json", "index.json.part", "sessions", "parts", HTML, JSON}
+ORIGIN = "origin.json"  # which dataset a store is made of
+OWN_FILES = {"index.json", "index.json.part", "sessions", "parts", HTML, JSON, ORIGIN}
+LEAST_REACHED = 0.05  # share of MNI's brain that a scan must reach
 TEMPLATE = "MNI's template"
 EXPECTED = ", expected aligned to MNI (UniRes does that)"
 BINS = 32
@@ -61,16 +63,17 @@ def read_on_grid(file: Path, spacing: int) -> Float[Tensor, "S H W"]:
     Raises:
         InputError: damaged, not 3-D, not finite, the same everywhere, or without a place in the world.
     """
-    return _on_grid(_read_image(file), spacing)
+    return _read_on_grid(file, spacing)[0]
 
 
-def _read_image(file: Path) -> nib.Nifti1Image:
-    """A checked scan, RAS+."""
+def _read_on_grid(file: Path, spacing: int) -> tuple[Float[Tensor, "S H W"], float]:
+    """The scan on the grid, and the share of its voxels that is negative."""
     open_image(file)
     stack, affine = read_volume(file)
     if stack.min() == stack.max():
         raise InputError(f"{file}: values: found {stack.min():g} everywhere, expected a picture")
-    return nib.Nifti1Image(to_volume(stack).numpy(), affine)
+    image = nib.Nifti1Image(to_volume(stack).numpy(), affine)
+    return _on_grid(image, spacing), (stack < 0).float().mean().item()
 
 
 def _on_grid(image: nib.Nifti1Image, spacing: int) -> Float[Tensor, "S H W"]:
@@ -105,8 +108,8 @@ def brain_slices(spacing: int) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _reference() -> tuple[np.ndarray, np.ndarray]:
     """The T1w template at 2 mm and where its brain is, ``[S, H, W]`` each."""
-    template = _on_grid(nib.Nifti1Image(*_template("t1")), 2).numpy()
-    return template, template > 0
+    head = _on_grid(nib.Nifti1Image(*template("t1")), 2).numpy()
+    return head, head > 0
 
 
 def _better_place(moving: np.ndarray, fixed: np.ndarray, tolerance: float, shifts_mm: tuple[int, ...]) -> int:
@@ -136,28 +139,42 @@ def _mutual_information(a: np.ndarray, b: np.ndarray) -> float:
     return float((joint[seen] * np.log(joint[seen] / apart[seen])).sum())
 
 
-def read_session(session: Session, spacing: int) -> tuple[dict[str, Tensor], list[str]]:
-    """The scans that can be read and lie well, ``[S, H, W]`` each, and one line for whatever is to be said of them."""
-    stacks, notes, first = {}, [], None
-    for suffix, scan in session.scans.items():
-        try:
-            image = _read_image(scan.file)
-            stack = _on_grid(image, spacing)
-            coarse = F.avg_pool3d(stack[None], 2 // spacing)[0].numpy()
-            if np.percentile(coarse[_reference()[1]], 99.5) == 0:
-                raise InputError(f"{scan.file}: position: found nothing where MNI's brain is{EXPECTED}")
-            mm, place = _off(coarse, first)
-            first = first or _First(scan.file.name, coarse, mm)
-            if mm:
-                raise InputError(f"{scan.file}: position: found about {mm} mm from {place}{EXPECTED}")
-        except InputError as error:
-            notes.append(str(error))
-            continue
-        stacks[suffix] = stack
-        negative = float((image.get_fdata(dtype=np.float32) < 0).mean())
-        if negative > 0.01:
-            notes.append(f"{scan.file}: {negative:.0%} of its voxels are negative: taken as 0")
-    return stacks, notes
+class Reading(NamedTuple):
+    """What of a session could be read and lies well: its scans, their stacks ``[S, H, W]``, and what is to be said."""
+
+    scans: dict[str, Scan]
+    stacks: dict[str, Tensor]
+    notes: list[str]
+
+
+def read_session(session: Session, spacing: int) -> Reading:
+    """The scans of a session on the grid; where one cannot be used, the best of its repeats that can."""
+    reading, first = Reading({}, {}, []), None
+    for suffix, chosen in session.scans.items():
+        for scan in (chosen, *session.spare[suffix]):
+            try:
+                stack, negative = _read_on_grid(scan.file, spacing)
+                coarse = F.avg_pool3d(stack[None], 2 // spacing)[0].numpy()
+                reached = (coarse[_reference()[1]] > 0).mean()
+                if reached < LEAST_REACHED:
+                    found = (
+                        f"{reached:.0%} of MNI's brain in it" if reached else "nothing where MNI's brain is"
+                    )
+                    raise InputError(f"{scan.file}: position: found {found}{EXPECTED}")
+                mm, place = _off(coarse, first)
+                first = first or _First(scan.file.name, coarse, mm)
+                if mm:
+                    raise InputError(f"{scan.file}: position: found about {mm} mm from {place}{EXPECTED}")
+            except InputError as error:
+                reading.notes.append(str(error))
+                continue
+            reading.scans[suffix], reading.stacks[suffix] = scan, stack
+            if scan is not chosen:
+                reading.notes.append(f"{scan.file}: taken in its place")
+            if negative > 0.01:
+                reading.notes.append(f"{scan.file}: {negative:.0%} of its voxels are negative: taken as 0")
+            break
+    return reading
 
 
 class _First(NamedTuple):
@@ -197,9 +214,9 @@ def estimate_gain(scan: Float[Tensor, "S H W"], acquisition: Acquisition, spacin
 # --- what is known of made-up subjects ---------------------------------------------------------------------------
 
 
-def _truth_files(dataset: Path, session: Session) -> list[Path]:
+def _truth_files(session: Session) -> list[Path]:
     """Where the truth of a made-up subject is: scans without noise, maps, fractions; empty if there is none."""
-    folder = dataset / "derivatives" / "truth" / f"sub-{session.subject}" / "anat"
+    folder = session.dataset / "derivatives" / "truth" / f"sub-{session.subject}" / "anat"
     parts = [f"desc-clean_{c}" for c in CONTRASTS] + [*MAPS, "probseg"]
     files = [folder / f"{session.name}_{part}.nii.gz" for part in parts]
     return files if any(file.exists() for file in files) else []
@@ -254,23 +271,20 @@ def prepare(
         InputError: no session can be used, or ``out`` has other files in it.
     """
     sessions = find_sessions(bids, effective_te)
-    new = _start(out)
-    whole = (bids / "dataset_description.json").exists() or not bids.resolve().name.startswith("sub-")
-    dataset = bids if whole else bids.resolve().parent
+    datasets = sorted({session.dataset for session in sessions})
+    partial_volume = _partial_volume(datasets)
+    new = _start(out, bids)
     sources: dict[str, str] = {}
     skipped: dict[str, list[str]] = {}
-    kept = 0
     for session in tqdm(sessions, desc="preparing", unit="session"):
-        truth = _truth_files(dataset, session)
+        truth = _truth_files(session)
         source = _source(session, truth, spacing)
-        if has_session(out, session.name, source):
-            kept += 1
-        else:
-            stacks, notes = read_session(session, spacing)
-            if not stacks:
-                skipped[session.name] = notes
+        if not has_session(out, session.name, source):
+            reading = read_session(session, spacing)
+            if not reading.stacks:
+                skipped[session.name] = reading.notes
                 continue
-            _add(out, session, stacks, notes, truth, source, spacing)
+            _add(out, session, reading, truth, source, spacing)
         sources[session.name] = source
     if not sources:
         if new:
@@ -278,7 +292,7 @@ def prepare(
         reasons = [line for s in sessions for line in (*s.left_out, *skipped[s.name])]
         raise InputError(f"{bids}: found no session that can be used, expected one; first: {reasons[0]}")
     taken = [s for s in sessions if s.name in sources]
-    part_of = split_subjects(_groups(dataset, {s.subject for s in taken}), heldout, seed)
+    part_of = split_subjects(_groups(datasets, {s.subject for s in taken}), heldout, seed)
     split = {s.name: part_of[s.subject] for s in taken}
     text = json.dumps([sources, split])
     store = close_store(
@@ -286,34 +300,37 @@ def prepare(
         split,
         spacing=spacing,
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
-        partial_volume=_partial_volume(dataset),
+        partial_volume=partial_volume,
     )
-    if kept:
-        store.verify()
     write_report(store, sessions, skipped)
     return store
 
 
-def _start(out: Path) -> bool:
+def _start(out: Path, bids: Path) -> bool:
     """Whether ``out`` is a new folder; makes it if so.
 
     Raises:
-        InputError: it holds anything but an earlier store, or cannot be made.
+        InputError: it holds anything but an earlier store of the same dataset, or cannot be made.
     """
-    try:
+    with writing(out, "a folder to write to (--out)"):
         new = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
         foreign = sorted({file.name for file in out.iterdir()} - OWN_FILES)
-    except OSError as error:
-        raise InputError(f"--out: {out}: {error.strerror}, expected a folder to write to") from None
-    if foreign:
-        raise InputError(f"--out: found {out / foreign[0]}, expected a new folder or an earlier store")
+        if foreign:
+            raise InputError(f"--out: found {out / foreign[0]}, expected a new folder or an earlier store")
+        origin, here = out / ORIGIN, {"dataset": str(bids.resolve())}
+        known = read_sidecar(origin) if origin.exists() else here
+        if known != here:
+            raise InputError(
+                f"{origin}: dataset: found {known.get('dataset')}, expected {here['dataset']}; choose another --out"
+            )
+        origin.write_text(json.dumps(here), encoding="utf-8")
     return new
 
 
 def _source(session: Session, truth: list[Path], spacing: int) -> str:
     """Tells apart what a session was made from: the content of its files, how it was scanned, the settings."""
-    scans = session.scans.values()
+    scans = [*session.scans.values(), *(scan for spare in session.spare.values() for scan in spare)]
     digest = hashlib.sha256(
         repr([__version__, spacing, [(scan.suffix, scan.acquisition) for scan in scans]]).encode()
     )
@@ -323,15 +340,8 @@ def _source(session: Session, truth: list[Path], spacing: int) -> str:
     return digest.hexdigest()
 
 
-def _add(
-    out: Path,
-    session: Session,
-    stacks: dict[str, Tensor],
-    notes: list[str],
-    truth: list[Path],
-    source: str,
-    spacing: int,
-) -> None:
+def _add(out: Path, session: Session, reading: Reading, truth: list[Path], source: str, spacing: int) -> None:
+    scans, stacks, notes = reading
     absent = torch.zeros_like(next(iter(stacks.values())))
     arrays = {"scans": torch.stack([stacks.get(c, absent) for c in CONTRASTS], 1)}
     if truth:
@@ -345,37 +355,48 @@ def _add(
         session.name,
         subject=session.subject,
         source=source,
-        acquisitions=[session.scans[c].acquisition if c in stacks else None for c in CONTRASTS],
+        acquisitions=[scans[c].acquisition if c in scans else None for c in CONTRASTS],
         arrays={name: stack.numpy()[kept] for name, stack in arrays.items()},
         heights=(kept * spacing).tolist(),
+        scans={c: {"file": scan.file.name, "filled_in": list(scan.notes)} for c, scan in scans.items()},
         notes=notes,
     )
 
 
-def _partial_volume(dataset: Path) -> str:
-    """How the truth of made-up subjects mixes tissues; ``properties`` where nothing is said."""
-    file = dataset / "derivatives" / "truth" / "dataset_description.json"
-    return read_sidecar(file).get("PartialVolume", "properties") if file.exists() else "properties"
+def _partial_volume(datasets: Sequence[Path]) -> str:
+    """How the truth of made-up subjects mixes tissues; ``properties`` where nothing is said.
+
+    Raises:
+        InputError: something else is said, or not the same by all.
+    """
+    files = [d / "derivatives" / "truth" / "dataset_description.json" for d in datasets]
+    said = {file: read_sidecar(file).get("PartialVolume", "properties") for file in files if file.exists()}
+    for file, value in said.items():
+        if value not in MIXTURES:
+            raise InputError(f"{file}: PartialVolume: found {value!r}, expected {' or '.join(MIXTURES)}")
+        if value != next(iter(said.values())):
+            raise InputError(f"{file}: PartialVolume: found {value}, expected the same of all datasets")
+    return next(iter(said.values()), "properties")
 
 
-def _groups(dataset: Path, subjects: set[str]) -> dict[str, str]:
+def _groups(datasets: Sequence[Path], subjects: set[str]) -> dict[str, str]:
     """What of each subject must not be in both splits: its anatomy where there are several, or else itself.
 
     Raises:
-        InputError: ``participants.tsv`` is not UTF-8 text.
+        InputError: a ``participants.tsv`` is not UTF-8 text.
     """
-    file = dataset / "participants.tsv"
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines() if file.exists() else []
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{file}: unreadable, expected a table in UTF-8") from None
-    header, *rows = [line.split("\t") for line in lines] or [[]]
-    anatomy = {}
-    if {"participant_id", "anatomy"} <= set(header):
-        found = (dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header))
-        anatomy = {row["participant_id"].removeprefix("sub-"): row["anatomy"] for row in found}
+    anatomy: dict[str, str] = {}
+    for file in (dataset / "participants.tsv" for dataset in datasets):
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines() if file.exists() else []
+        except (OSError, UnicodeDecodeError):
+            raise InputError(f"{file}: unreadable, expected a table in UTF-8") from None
+        header, *rows = [line.split("\t") for line in lines] or [[]]
+        if {"participant_id", "anatomy"} <= set(header):
+            found = (dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header))
+            anatomy |= {row["participant_id"].removeprefix("sub-"): row["anatomy"] for row in found}
     known = {s: anatomy[s] for s in subjects if anatomy.get(s, "n/a") != "n/a"}
-    if len(set(known.values())) < 2:
+    if len(known) == len(subjects) and len(set(known.values())) == 1:
         known = {}
     return {s: known.get(s, s) for s in subjects}
 

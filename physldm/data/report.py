@@ -11,6 +11,8 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from physldm.errors import writing
+
 from .phantom import CONTRASTS
 from .sessions import Session
 from .slices import SliceStore
@@ -40,25 +42,23 @@ def write_report(
     for session in sessions:
         i = number.get(session.name)
         entry = {} if i is None else store.index["sessions"][i]
-        present = () if i is None else [c for c, a in zip(CONTRASTS, store.protocol(i), strict=True) if a]
+        protocol = {} if i is None else dict(zip(CONTRASTS, store.protocol(i), strict=True))
         rows.append(
             {
                 "session": session.name,
                 "split": entry.get("split"),
-                "scans": {c: _described(session, c) for c in present},
+                "scans": {
+                    c: {**scan, "acquisition": str(protocol[c])} for c, scan in entry.get("scans", {}).items()
+                },
                 "left_out": [*session.left_out, *skipped.get(session.name, entry.get("notes", ()))],
             }
         )
-    (store.folder / JSON).write_text(json.dumps(rows, indent=1), encoding="utf-8")
     pictures = {name: _picture(store, i) for name, i in number.items()}
     # a file name may hold bytes that are no UTF-8
     page = _page(rows, pictures, store.spacing).encode("utf-8", errors="backslashreplace")
-    (store.folder / HTML).write_bytes(page)
-
-
-def _described(session: Session, contrast: str) -> dict:
-    scan = session.scans[contrast]
-    return {"file": scan.file.name, "acquisition": str(scan.acquisition), "filled_in": list(scan.notes)}
+    with writing(store.folder / HTML, "room to write a report"):
+        (store.folder / JSON).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        (store.folder / HTML).write_bytes(page)
 
 
 def _picture(store: SliceStore, session: int) -> str:

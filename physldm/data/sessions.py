@@ -55,14 +55,18 @@ class Session:
     """The scans of one visit of one subject.
 
     Attributes:
+        dataset: the folder of the subject's folder.
         subject, session: labels without ``sub-`` and ``ses-``; no subject: files whose names give none.
         scans: by suffix, in the order T1w, T2w, FLAIR; empty if none can be used.
+        spare: by suffix, what stands in for a scan whose voxels prove unreadable, best first.
         left_out: one line for each file that was not taken, with the reason.
     """
 
+    dataset: Path
     subject: str
     session: str | None
     scans: dict[str, Scan]
+    spare: dict[str, tuple[Scan, ...]]
     left_out: tuple[str, ...]
 
     @property
@@ -82,7 +86,7 @@ def find_sessions(root: Path, effective_te: float = 0.1) -> list[Session]:
         effective_te: seconds; the TE of a plain spin echo with the contrast of a long train of refocusing pulses.
 
     Raises:
-        InputError: ``root`` is no folder, or holds no scan.
+        InputError: ``root`` is no folder, or holds no scan, or a session's scans lie in several datasets.
     """
     if not root.is_dir():
         raise InputError(f"{root}: missing or not a folder, expected a BIDS dataset")
@@ -98,6 +102,15 @@ def find_sessions(root: Path, effective_te: float = 0.1) -> list[Session]:
     return [_session(*key, files, effective_te) for key, files in sorted(groups.items())]
 
 
+def _dataset_of(file: Path) -> Path:
+    """The folder of a scan's ``sub-*`` folder, or of OASIS-3's ``OAS30001_MR_d0757/anat1``; else the scan's own."""
+    folder = file.resolve().parent
+    subjects = [f for f in (folder, *folder.parents) if f.name.startswith("sub-")]
+    if subjects:
+        return subjects[0].parent
+    return folder.parents[1] if folder.name.startswith("anat") else folder
+
+
 def _entities(file: Path) -> dict[str, str]:
     """``{"sub": "01", "run": "2"}`` of a file's name; empty if it is no BIDS name. OASIS-3 writes ``sess`` for ``ses``."""
     parts = FILE_NAME.fullmatch(file.name)["entities"].split("_")
@@ -108,21 +121,26 @@ def _entities(file: Path) -> dict[str, str]:
 
 
 def _session(subject: str, session: str, files: list[Path], effective_te: float) -> Session:
+    datasets = sorted({_dataset_of(file) for file in files})
+    if len(datasets) > 1:
+        raise InputError(
+            f"{datasets[0]} and {datasets[1]}: found sub-{subject} in both, expected one dataset at a time"
+        )
     usable: dict[str, list[tuple[tuple, Scan]]] = {}
     left_out = []
     for file in files:
         try:
-            scan, rank = _read_scan(file, effective_te), _rank(file)
+            scan, rank = _read_scan(file, datasets[0], effective_te), _rank(file)
         except InputError as error:
             left_out.append(str(error))
             continue
         usable.setdefault(scan.suffix, []).append((rank, scan))
-    scans = {}
+    scans, spare = {}, {}
     for suffix in (c for c in CONTRASTS if c in usable):
         best, *others = (scan for _, scan in sorted(usable[suffix], key=lambda pair: pair[0]))
-        scans[suffix] = best
+        scans[suffix], spare[suffix] = best, tuple(others)
         left_out += [f"{other.file}: left out: {best.file.name} was chosen" for other in others]
-    return Session(subject, session or None, scans, tuple(left_out))
+    return Session(datasets[0], subject, session or None, scans, spare, tuple(left_out))
 
 
 def _rank(file: Path) -> tuple:
@@ -164,7 +182,7 @@ def open_image(file: Path) -> nib.spatialimages.SpatialImage:
 # --- sidecars ----------------------------------------------------------------------------------------------------
 
 
-def _read_scan(file: Path, effective_te: float) -> Scan:
+def _read_scan(file: Path, dataset: Path, effective_te: float) -> Scan:
     entities, match = _entities(file), FILE_NAME.fullmatch(file.name)
     if "sub" not in entities:
         raise InputError(
@@ -172,15 +190,34 @@ def _read_scan(file: Path, effective_te: float) -> Scan:
         )
     if unknown := sorted(entities.keys() - ENTITIES):
         raise InputError(f"{file}: name: found {unknown[0]}-, expected only {', '.join(sorted(ENTITIES))}")
+    for folder in file.resolve().parent.relative_to(dataset).parts:
+        found = ENTITY.fullmatch(folder)
+        if found and found[1] in ("sub", "ses") and entities.get(found[1]) != found[2]:
+            raise InputError(f"{file}: name: found in {folder}, expected the same {found[1]}- in its name")
     # UniRes copies no sidecar: how the scan was taken stands beside the original
-    sidecar = sidecar_of(file.with_name(file.name.removeprefix(match["unires"] or "")))
-    acquisition, notes = _acquisition(sidecar, match["suffix"], effective_te)
+    named = file.with_name(file.name.removeprefix(match["unires"] or ""))
+    content = _inherited(named, match["suffix"], dataset)
+    acquisition, notes = _acquisition(sidecar_of(named), content, match["suffix"], effective_te)
     return Scan(file, match["suffix"], acquisition, notes)
 
 
-def _acquisition(sidecar: Path, suffix: str, effective_te: float) -> tuple[Acquisition, tuple[str, ...]]:
+def _inherited(file: Path, suffix: str, dataset: Path) -> dict:
+    """What a scan's sidecar says and, where it is silent, those further up (BIDS: the inheritance principle)."""
+    own = file.resolve().parent
+    content: dict = {}
+    for folder in reversed([f for f in (own, *own.parents) if f.is_relative_to(dataset)]):
+        named = [(sidecar.stem.split("_"), sidecar) for sidecar in folder.glob(f"*{suffix}.json")]
+        for (*entities, last), sidecar in sorted(named, key=lambda pair: len(pair[0])):
+            if last == suffix and set(entities) <= set(file.name.split("_")):
+                content |= read_sidecar(sidecar)
+    return content or read_sidecar(sidecar_of(file))
+
+
+def _acquisition(
+    sidecar: Path, content: dict, suffix: str, effective_te: float
+) -> tuple[Acquisition, tuple[str, ...]]:
     """How a scan was taken, and one line for each thing that its sidecar does not say."""
-    content, notes = read_sidecar(sidecar), []
+    notes = []
     name = _text(sidecar, content, "SequenceName")
     inverted = {"ir", "se"} <= set(re.split("[^a-z]+", _text(sidecar, content, "ScanningSequence")))
     # an inversion followed by a spin echo has FLAIR's equation, whatever its TI makes of the contrast

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from physldm.config import DataConfig
-from physldm.errors import InputError
+from physldm.errors import InputError, writing
 from physldm.physics import Acquisition, AcquisitionBatch
 
 from .anatomy import anatomies, anatomy_fingerprint
@@ -87,10 +87,9 @@ class SliceStore:
         """How the truth mixes tissues in a voxel: ``properties`` or ``signals``."""
         return self.index["partial_volume"]
 
-    @property
-    def has_truth(self) -> bool:
-        """Whether tissue maps, fractions and noise-free scans of every session are known."""
-        return all(s["truth"] for s in self.index["sessions"])
+    def has_truth(self, session: int) -> bool:
+        """Whether tissue maps, fractions and noise-free scans of a session are known."""
+        return self.index["sessions"][session]["truth"]
 
     def sessions(self, split: str) -> list[int]:
         """Numbers of the sessions of ``train`` or ``heldout``."""
@@ -132,15 +131,8 @@ class SliceStore:
             InputError: naming the first file that is missing or has changed.
         """
         for session in tqdm(self.index["sessions"], desc="verifying", unit="session"):
-            folder = self.folder / "sessions" / session["name"]
-            for name, digest in _read_json(folder / "session.json", "a session of the store")[
-                "files"
-            ].items():
-                file = folder / f"{name}.npy"
-                if not file.exists() or _digest(file) != digest:
-                    raise InputError(
-                        f"{file}: checksum: found another content, expected that of session.json"
-                    )
+            if file := _changed(self.folder / "sessions" / session["name"]):
+                raise InputError(f"{file}: checksum: found another content, expected that of session.json")
 
 
 def _read_json(file: Path, expected: str) -> dict:
@@ -162,9 +154,21 @@ def _digest(file: Path) -> str:
 
 
 def has_session(folder: Path, name: str, source: str) -> bool:
-    """Whether the session is there, whole, and was made from ``source``."""
-    file = folder / "sessions" / name / "session.json"
-    return file.exists() and _read_json(file, "a session of the store").get("source") == source
+    """Whether the session is there, whole and unchanged, and was made from ``source``."""
+    session = folder / "sessions" / name
+    try:
+        return _read_json(session / "session.json", "a session")["source"] == source and not _changed(session)
+    except (InputError, KeyError):
+        return False
+
+
+def _changed(session: Path) -> Path | None:
+    """The first array of a session that is missing or has another checksum than ``session.json`` says."""
+    for name, digest in _read_json(session / "session.json", "a session of the store")["files"].items():
+        file = session / f"{name}.npy"
+        if not file.is_file() or _digest(file) != digest:
+            return file
+    return None
 
 
 def add_session(
@@ -176,6 +180,7 @@ def add_session(
     acquisitions: Sequence[Acquisition | None],
     arrays: Mapping[str, np.ndarray],
     heights: Sequence[float],
+    scans: Mapping[str, Mapping] | None = None,
     notes: Sequence[str] = (),
 ) -> None:
     """Writes one session below ``folder``, whole or not at all.
@@ -184,34 +189,36 @@ def add_session(
         name: of the session. subject: whose it is. source: what it was made from, compared by :func:`has_session`.
         acquisitions: of T1w, T2w, FLAIR; None where absent. arrays: ``scans [S, 3, H, W]`` and, where truth is
             known, ``clean [S, 3, H, W]``, ``maps [S, 3, H, W]``, ``fractions [S, K, H, W]``.
-        heights: of each slice, mm above the bottom of the box. notes: what a reader should know of the session.
+        heights: of each slice, mm above the bottom of the box. scans: of each contrast the ``file`` it was read from
+            and what was ``filled_in``. notes: what a reader should know of the session.
     """
-    # an index must not stand over arrays that it was not written for
-    (folder / "index.json").unlink(missing_ok=True)
     whole, part = folder / "sessions" / name, folder / "parts" / name
-    for old in (whole, part):
-        shutil.rmtree(old, ignore_errors=True)
-    part.mkdir(parents=True)
-    whole.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        for array, values in arrays.items():
-            np.save(part / f"{array}.npy", np.ascontiguousarray(values, dtype=np.float32))
-        content = {
-            "name": name,
-            "subject": subject,
-            "source": source,
-            "slices": len(arrays["scans"]),
-            "heights": [float(h) for h in heights],
-            "notes": list(notes),
-            "acquisitions": [None if a is None else asdict(a) for a in acquisitions],
-            "truth": set(TRUTH) <= set(arrays),
-            "files": {array: _digest(part / f"{array}.npy") for array in arrays},
-        }
-        (part / "session.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-        part.rename(whole)
-    except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise InputError(f"{part}: {error.strerror}, expected room to write a session") from None
+    with writing(part, "room to write a session"):
+        # an index must not stand over arrays that it was not written for
+        (folder / "index.json").unlink(missing_ok=True)
+        for old in (whole, part):
+            shutil.rmtree(old, ignore_errors=True)
+        part.mkdir(parents=True)
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            for array, values in arrays.items():
+                np.save(part / f"{array}.npy", np.ascontiguousarray(values, dtype=np.float32))
+            content = {
+                "name": name,
+                "subject": subject,
+                "source": source,
+                "slices": len(arrays["scans"]),
+                "heights": [float(h) for h in heights],
+                "scans": dict(scans or {}),
+                "notes": list(notes),
+                "acquisitions": [None if a is None else asdict(a) for a in acquisitions],
+                "truth": set(TRUTH) <= set(arrays),
+                "files": {array: _digest(part / f"{array}.npy") for array in arrays},
+            }
+            (part / "session.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+            part.rename(whole)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def close_store(
@@ -225,12 +232,12 @@ def close_store(
     """Writes the index of the sessions in ``split`` (``{name: "train" or "heldout"}``), in that order; removes others."""
     for left_over in (folder / "sessions").iterdir():
         if left_over.is_dir() and left_over.name not in split:
-            shutil.rmtree(left_over)
+            shutil.rmtree(left_over, ignore_errors=True)
     shutil.rmtree(folder / "parts", ignore_errors=True)
     sessions = []
     for name, part in split.items():
         known = _read_json(folder / "sessions" / name / "session.json", "a session of the store")
-        kept = ("name", "subject", "slices", "heights", "notes", "acquisitions", "truth")
+        kept = ("name", "subject", "slices", "heights", "scans", "notes", "acquisitions", "truth")
         sessions.append({k: known[k] for k in kept} | {"split": part})
     index = {
         "format": FORMAT,
@@ -240,8 +247,9 @@ def close_store(
         "sessions": sessions,
     }
     unfinished = folder / "index.json.part"
-    unfinished.write_text(json.dumps(index), encoding="utf-8")
-    unfinished.replace(folder / "index.json")
+    with writing(unfinished, "room to write the index of a store"):
+        unfinished.write_text(json.dumps(index), encoding="utf-8")
+        unfinished.replace(folder / "index.json")
     return SliceStore(folder)
 
 

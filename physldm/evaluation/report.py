@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -22,8 +23,8 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
     Returns:
         ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``); where truth is known
         ``truth.t1_mdape`` (also per tissue, ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of
-        brain voxels scored as a tissue. Where it is not, ``fixed`` compares with the measured scan, where there is
-        signal.
+        brain voxels scored as a tissue. In sessions where it is not, ``fixed`` compares with the measured scan, where
+        there is signal.
 
     Raises:
         InputError: nothing is held out, or the store's slices have another voxel size than the run's.
@@ -35,10 +36,13 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
         raise InputError(
             f"{store.folder}: spacing: found {store.spacing} mm, expected {run.config.data.spacing} mm as in {run.folder}"
         )
+    known = [s for s in store.sessions("train") if store.has_truth(s)]
     medians = None
-    if store.has_truth:
-        train = (store.array(a, store.slices("train")) for a in ("maps", "fractions"))
-        medians = class_medians(*train, store.partial_volume)
+    if known:
+        slices = np.concatenate([store.of_session(s) for s in known])
+        medians = class_medians(
+            *(store.array(a, slices) for a in ("maps", "fractions")), store.partial_volume
+        )
     rows = [
         _session(vae, store, session, medians)
         for session in tqdm(store.sessions("heldout"), desc="evaluating", unit="session")
@@ -66,7 +70,8 @@ def _session(
     slices = store.of_session(session)
     batch = store.batch(slices)
     output = vae(batch.images, batch.acquisitions, batch.mask)
-    if medians is None:
+    has_truth = store.has_truth(session)
+    if not has_truth:
         target, inside = batch.images, batch.images.amax(1) > 0.1 * output.scale.amax(1)[:, None, None]
     else:
         target, truth, fractions = (store.array(a, slices) for a in ("clean", "maps", "fractions"))
@@ -82,9 +87,11 @@ def _session(
             ("fixed", fixed_protocol(s, target[here, n], inside[here])),
         ):
             row |= {f"{protocol}.{metric}.{contrast}": value for metric, value in found.items()}
-    if medians is None:
+    if not has_truth:
         return row
-    predictions = {"truth": output.maps, "class_median": class_median_maps(fractions, medians)}
+    predictions = {"truth": output.maps}
+    if medians is not None:
+        predictions["class_median"] = class_median_maps(fractions, medians)
     for name, maps in predictions.items():
         for key, errors in relative_errors(maps, truth, fractions, store.partial_volume).items():
             if len(errors):

@@ -11,10 +11,10 @@ import torch
 from lightning_fabric import Fabric
 
 from physldm.config import Config, read_config, to_toml
-from physldm.data import anatomies, load_anatomy
-from physldm.data.slices import SliceStore, phantom_fingerprint, phantom_store
+from physldm.data import check_anatomies
+from physldm.data.slices import SliceStore, cast, phantom_fingerprint, phantom_store
 from physldm.diffusion import make_schedule
-from physldm.errors import InputError
+from physldm.errors import InputError, writing
 from physldm.models import PhysicsVAE
 from physldm.runs import architecture, make_denoiser, read_facts
 
@@ -63,11 +63,12 @@ def _try_out(config: Config) -> None:
         raise InputError(f"settings: {error}") from None
 
 
-def _fingerprint(config: Config, data: Path | None) -> str:
+def _data_facts(config: Config, data: Path | None) -> dict:
     """What tells the training data apart; says what is wrong with them before anything is written."""
     if data is None:
-        load_anatomy(anatomies(config.data.anatomy)[0])
-        return phantom_fingerprint(config.data, config.seed)
+        check_anatomies(anatomy for anatomy, _ in cast(config.data))
+        fingerprint = phantom_fingerprint(config.data, config.seed)
+        return {"data": None, "data_fingerprint": fingerprint, "measured": False}
     store = SliceStore(data)
     if store.spacing != config.data.spacing:
         raise InputError(
@@ -76,13 +77,14 @@ def _fingerprint(config: Config, data: Path | None) -> str:
         )
     if not store.sessions("train"):
         raise InputError(f"{data}: split: found no session to train on, expected at least one")
-    return store.fingerprint
+    measured = not any(store.has_truth(s) for s in store.sessions("train"))
+    return {"data": str(data.resolve()), "data_fingerprint": store.fingerprint, "measured": measured}
 
 
 def _claim(folder: Path, config: Config, data: Path | None) -> Config:
     """Writes what the run is, or checks that the run there is this one; settles the precision."""
     file = folder / "config.toml"
-    fingerprint = _fingerprint(config, data)
+    origin = _data_facts(config, data)
     if file.exists():
         found = read_config(file)
         if config.precision == "auto":
@@ -95,10 +97,10 @@ def _claim(folder: Path, config: Config, data: Path | None) -> Config:
                 )
         if found != config:
             raise InputError(f"{file}: found other settings than those asked for; choose another --run")
-        known = read_facts(folder)["data_fingerprint"]
-        if known != fingerprint:
+        known, now = read_facts(folder)["data_fingerprint"], origin["data_fingerprint"]
+        if known != now:
             raise InputError(
-                f"{folder / 'run.json'}: data: found {known}, expected {fingerprint} as now; choose another --run"
+                f"{folder / 'run.json'}: data: found {known}, expected {now} as now; choose another --run"
             )
         return found
     if config.precision == "auto":
@@ -106,14 +108,11 @@ def _claim(folder: Path, config: Config, data: Path | None) -> Config:
         seconds = measure_precisions(device)
         config = config.model_copy(update={"precision": min(seconds, key=seconds.get)})
     _try_out(config)
-    try:
+    with writing(folder, "a folder to write to (--run)"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--run: {folder}: {error.strerror}, expected a folder to write to") from None
     facts = {
         "seed": config.seed,
-        "data": str(data.resolve()) if data else None,
-        "data_fingerprint": fingerprint,
+        **origin,
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads, "
         + (torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"),

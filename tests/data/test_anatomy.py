@@ -132,8 +132,8 @@ def test_what_is_no_label_map_is_refused(head, tmp_path):
     cases = {
         save(strange, tmp_path / "strange.nii.gz"): r"labels: found \[999\]",
         save(half, tmp_path / "half.nii.gz"): "whole numbers",
-        save(np.full((4, 4, 4), 24, np.int16), tmp_path / "fluid.nii.gz"): "no brain",
-        save(np.zeros((4, 4, 4, 2), np.int16)[..., 0], tmp_path / "empty.nii.gz"): "no brain",
+        save(np.full((4, 4, 4), 24, np.int16), tmp_path / "fluid.nii.gz"): "no white matter",
+        save(np.zeros((4, 4, 4, 2), np.int16)[..., 0], tmp_path / "empty.nii.gz"): "no white matter",
         save(
             np.where(np.isin(onion(), (4, 43)), 24, onion()), tmp_path / "dry.nii.gz"
         ): "no lateral ventricle",

@@ -18,7 +18,7 @@ from PIL import Image
 from physldm import cli
 from physldm.data import CLASSES, load_anatomy, make_subject, preprocess
 from physldm.data.bids import start_dataset, write_participants, write_subject
-from physldm.data.preprocess import box_affine, brain_slices, prepare, read_on_grid, split_subjects
+from physldm.data.preprocess import _groups, box_affine, brain_slices, prepare, read_on_grid, split_subjects
 from physldm.data.slices import SliceStore
 from physldm.errors import InputError
 
@@ -138,6 +138,15 @@ def test_something_is_held_out_and_something_left(count, share, expected):
     assert list(split.values()).count("heldout") == expected
 
 
+def test_subjects_of_one_of_several_anatomies_stay_together_whoever_else_there_is(tmp_path):
+    subjects = {"1", "2", "3"}
+    table = "participant_id\tanatomy\nsub-1\tx\nsub-2\tx\nsub-3\tn/a\n"
+    (tmp_path / "participants.tsv").write_text(table, encoding="utf-8")
+    assert _groups([tmp_path], subjects) == {"1": "x", "2": "x", "3": "3"}
+    write_participants(tmp_path, dict.fromkeys(("sub-1", "sub-2", "sub-3"), "x"))
+    assert _groups([tmp_path], subjects) == {"1": "1", "2": "2", "3": "3"}
+
+
 # --- stores ------------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +182,7 @@ def copy_subject(phantom, root, name, *, session=None, shift=(0, 0, 0), only=Non
 def test_the_store_holds_the_scans_and_the_truth_that_were_written(phantom, subject, tmp_path):
     store = prepare(phantom, tmp_path / "store", spacing=2)
     slices, kept = store.of_session(0), brain_slices(2)
-    assert store.has_truth and store.spacing == 2 and list(store.protocol(0)) == list(subject.acquisitions)
+    assert store.has_truth(0) and store.spacing == 2 and list(store.protocol(0)) == list(subject.acquisitions)
     assert store.index["sessions"][0]["heights"] == [2 * k for k in kept]
     for name in ("scans", "clean", "maps"):
         expected = getattr(subject, name)[kept]
@@ -187,7 +196,7 @@ def test_the_store_holds_the_scans_and_the_truth_that_were_written(phantom, subj
 
 def test_truth_on_another_grid_is_left_out_and_said(phantom, tmp_path):
     store = prepare(phantom, tmp_path / "store", spacing=1)
-    assert not store.has_truth and store.array("scans", [0]).shape == (1, 3, 224, 160)
+    assert not store.has_truth(0) and store.array("scans", [0]).shape == (1, 3, 224, 160)
     report = json.loads((tmp_path / "store" / "report.json").read_text())
     assert "truth left out" in report[0]["left_out"][0] and "grid" in report[0]["left_out"][0]
 
@@ -273,9 +282,64 @@ def test_only_what_changed_is_made_again_and_damage_is_found(phantom, tmp_path):
     after = written(out)
     assert after["sub-1"] != before["sub-1"] and after["sub-2"] == before["sub-2"]
     array = out / "sessions" / "sub-1" / "scans.npy"
-    array.write_bytes(array.read_bytes()[:-1] + b"x")
+    whole = array.read_bytes()
+    array.write_bytes(whole[:-1] + b"x")
     with pytest.raises(InputError, match=r"scans\.npy: checksum"):
-        prepare(bids, out, spacing=2)
+        SliceStore(out).verify()
+    prepare(bids, out, spacing=2).verify()
+    assert array.read_bytes() == whole and written(out)["sub-2"] == before["sub-2"]
+
+
+def test_a_store_of_one_dataset_is_not_overwritten_by_another(phantom, tmp_path):
+    for name in ("one", "two"):
+        copy_subject(phantom, tmp_path / name, "sub-1")
+    before = prepare(tmp_path / "one", tmp_path / "store", spacing=2).index
+    with pytest.raises(InputError, match=r"origin\.json: dataset: found .*one, expected .*two"):
+        prepare(tmp_path / "two", tmp_path / "store", spacing=2)
+    assert SliceStore(tmp_path / "store").index == before
+
+
+def test_a_repeat_stands_in_for_a_scan_whose_voxels_are_cut_short(phantom, tmp_path):
+    copy_subject(phantom, tmp_path / "bids", "sub-1")
+    folder = tmp_path / "bids" / "sub-1" / "anat"
+    for ending in (".nii.gz", ".json"):
+        shutil.copy(folder / f"sub-1_T1w{ending}", folder / f"sub-1_run-2_T1w{ending}")
+    whole = (folder / "sub-1_T1w.nii.gz").read_bytes()
+    (folder / "sub-1_T1w.nii.gz").write_bytes(whole[: len(whole) // 2])
+    store = prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    assert all(store.protocol(0)) and store.array("scans", [40])[0, 0].max() > 0
+    (row,) = json.loads((tmp_path / "store" / "report.json").read_text())
+    assert row["scans"]["T1w"]["file"] == "sub-1_run-2_T1w.nii.gz"
+    assert "sub-1_T1w.nii.gz: damaged" in row["left_out"][1] and "taken in its place" in row["left_out"][2]
+
+
+def test_a_slab_beside_the_brain_is_refused(phantom, tmp_path):
+    copy_subject(phantom, tmp_path / "bids", "sub-1")
+    file = tmp_path / "bids" / "sub-1" / "anat" / "sub-1_FLAIR.nii.gz"
+    image = nib.load(file)
+    volume = image.get_fdata()
+    volume[:, :, : -(volume.shape[2] // 8)] = 0
+    save(file, volume, image.affine)
+    store = prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    assert [a is not None for a in store.protocol(0)] == [True, True, False]
+    assert "of MNI's brain in it" in store.index["sessions"][0]["notes"][0]
+
+
+@pytest.mark.parametrize("where", ["..", ".", "sub-001", "sub-001/anat"])
+def test_truth_and_table_are_found_wherever_the_folder_given_lies(phantom, tmp_path, where):
+    store = prepare(phantom / where, tmp_path / "store", spacing=2)
+    assert store.has_truth(0)
+
+
+def test_how_voxels_mix_is_read_and_must_be_known(phantom, tmp_path):
+    shutil.copytree(phantom, tmp_path / "bids")
+    file = tmp_path / "bids" / "derivatives" / "truth" / "dataset_description.json"
+    start_dataset(tmp_path / "other", "test", PartialVolume="signals")
+    shutil.copy(tmp_path / "other" / "dataset_description.json", file)
+    assert prepare(tmp_path / "bids", tmp_path / "store", spacing=2).partial_volume == "signals"
+    file.write_text(json.dumps({"PartialVolume": "salt"}))
+    with pytest.raises(InputError, match="PartialVolume: found 'salt', expected properties or signals"):
+        prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
 
 
 def test_sessions_of_a_subject_and_subjects_of_an_anatomy_stay_together(phantom, tmp_path):

@@ -99,6 +99,33 @@ def test_a_repeated_scan_that_cannot_be_used_does_not_cost_the_others(tmp_path):
     assert "sub-1_run-1_T1w.json: missing" in session.left_out[0]
 
 
+def test_a_subject_of_two_datasets_is_not_one_session(tmp_path):
+    write_scan(tmp_path / "one" / "sub-1" / "anat" / "sub-1_T1w.nii.gz", T1W)
+    write_scan(tmp_path / "two" / "sub-1" / "anat" / "sub-1_T2w.nii.gz", T2W)
+    with pytest.raises(InputError, match=r"one and .*two: found sub-1 in both"):
+        find_sessions(tmp_path)
+    assert list(the_session(tmp_path / "one").scans) == ["T1w"]
+
+
+@pytest.mark.parametrize("folder", ["sub-2/anat", "sub-1/ses-2/anat"])
+def test_a_scan_in_the_folder_of_another_subject_or_visit_is_left_out(tmp_path, folder):
+    write_scan(tmp_path / folder / "sub-1_ses-1_T1w.nii.gz", T1W)
+    session = the_session(tmp_path)
+    assert not session.scans and "expected the same" in session.left_out[0]
+
+
+def test_sidecars_further_up_hold_where_the_scans_own_is_silent(tmp_path):
+    write_scan(tmp_path / "sub-1" / "ses-a" / "anat" / "sub-1_ses-a_T1w.nii.gz", {"InversionTime": 1.1})
+    write_scan(tmp_path / "sub-1" / "ses-a" / "anat" / "sub-1_ses-a_T2w.nii.gz")
+    (tmp_path / "T1w.json").write_text(json.dumps(T1W))
+    (tmp_path / "sub-1" / "sub-1_T1w.json").write_text(json.dumps({"RepetitionTime": 2.2}))
+    (tmp_path / "sub-1" / "sub-2_T1w.json").write_text(json.dumps({"RepetitionTime": 2.0}))
+    for root in (tmp_path, tmp_path / "sub-1"):
+        session = the_session(root)
+        assert session.scans["T1w"].acquisition == Acquisition("mprage", te=0.0032, tr=2.2, ti=1.1)
+        assert "sub-1_ses-a_T2w.json: missing" in session.left_out[0]
+
+
 @pytest.mark.parametrize("prefix", ["u_", "y_"])
 @pytest.mark.parametrize("beside", [True, False])
 def test_unires_output_takes_the_place_of_its_original(tmp_path, prefix, beside):
