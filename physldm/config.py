@@ -32,7 +32,8 @@ class DataConfig(_Section):
 
 
 class VaeConfig(_Section):
-    """Encoder and decoder. ``unshuffle`` folds that many pixels a side into channels before the first layer."""
+    """Encoder and decoder. ``unshuffle`` folds that many pixels a side into channels before the first layer;
+    ``gain`` lets the encoder find a scanner gain for every image (the paper's G regression)."""
 
     widths: tuple[int, ...]
     blocks: int = Field(gt=0)
@@ -40,17 +41,39 @@ class VaeConfig(_Section):
     latent_channels: int = Field(gt=0)
     middle_attention: bool = False
     adagn: bool = True
+    fusion: Literal["product", "generalised", "mixture"] = "product"
+    prior_expert: bool = False
+    gain: bool = False
     pd_median: float = Field(gt=0)
 
 
 class LossConfig(_Section):
-    """Weights, for images in units of their 99.5th percentile."""
+    """Weights, for images in units of their 99.5th percentile.
+
+    ``prior_pd`` is the prior's weight on PD, which the paper leaves free. ``magnitude`` compares magnitudes, for
+    protocols with an early TI. ``perceptual`` and ``adversarial`` begin at 0 and reach their weight by a ramp of
+    ``ramp`` steps after step ``ramp_from``.
+    """
 
     l2: float = Field(ge=0)
     relative_l1: float = Field(ge=0)
     relative_floor: float = Field(gt=0)
     kl: float = Field(ge=0)
     prior: float = Field(ge=0)
+    prior_pd: float = Field(0.0, ge=0)
+    magnitude: bool = False
+    perceptual: float = Field(0.0, ge=0)
+    adversarial: float = Field(0.0, ge=0)
+    discriminator_lr: float = Field(1e-4, gt=0)
+    ramp_from: int = Field(0, ge=0)
+    ramp: int = Field(500, gt=0)
+
+
+class AugmentConfig(_Section):
+    """``subsets``: the share of training slices that are encoded from a random subset of their scans (the paper's
+    modality dropout); all scans are still to be rebuilt."""
+
+    subsets: float = Field(0.0, ge=0, le=1)
 
 
 class UNetConfig(_Section):
@@ -99,6 +122,7 @@ class Config(_Section):
     data: DataConfig
     vae: VaeConfig
     loss: LossConfig
+    augment: AugmentConfig = AugmentConfig()
     unet: UNetConfig
     diffusion: DiffusionConfig
     vae_stage: StageConfig

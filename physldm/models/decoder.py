@@ -15,10 +15,10 @@ from .blocks import AdaGN, ResBlock, SelfAttention
 class Decoder(nn.Module):
     """The encoder backwards, without a protocol: tissue does not know how it will be scanned.
 
-    Its output is o, three channels; log maps are o + b (see :func:`physldm.models.vae.tissue_maps`).
+    Its output is o, three channels (or ``channels``); log maps are o + b (see :func:`physldm.models.vae.tissue_maps`).
     """
 
-    def __init__(self, config: VaeConfig):
+    def __init__(self, config: VaeConfig, channels: int = 3):
         super().__init__()
         widths, f = config.widths[::-1], config.unshuffle
         self.shuffle = f
@@ -36,7 +36,7 @@ class Decoder(nn.Module):
             last = level == len(widths) - 1
             self.up.append(nn.Identity() if last else nn.Conv2d(width, width, 3, padding=1))
         self.norm = AdaGN(before, None)
-        self.out = nn.Conv2d(before, 3 * f * f, 3, padding=1)
+        self.out = nn.Conv2d(before, channels * f * f, 3, padding=1)
         nn.init.normal_(self.out.weight, std=1e-3)
         nn.init.zeros_(self.out.bias)
 

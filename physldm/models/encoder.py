@@ -13,18 +13,21 @@ from physldm.physics import AcquisitionBatch
 from .blocks import AdaGN, ResBlock, SelfAttention
 
 CODE = 128
-PROTOCOL_FEATURES = 5
+PROTOCOL_FEATURES = 6
+REFOCUSED = {"spin_echo", "flair", "spin_echo_exact", "flair_exact", "tse", "dir"}
 
 
 def protocol_features(
     acquisitions: AcquisitionBatch, log_scale: Float[Tensor, "B N"]
-) -> Float[Tensor, "B N 5"]:
-    """What the encoder is told beside the image: log TE, log TR, log TI (0 without inversion), whether
-    there is an inversion, and the logarithm of the intensity that the image was divided by."""
+) -> Float[Tensor, "B N 6"]:
+    """What the encoder is told beside the image: log TE, log TR, log TI (0 without inversion); of the sequence
+    whether it inverts and whether it refocuses; and the logarithm of the intensity that the image was divided by."""
     inverted = acquisitions.ti > 0
+    refocused = torch.tensor([[name in REFOCUSED for name in row] for row in acquisitions.sequence])
     log_ti = torch.where(inverted, acquisitions.ti, 1.0).log()
-    times = [acquisitions.te.clamp_min(1e-3).log() + 3, acquisitions.tr.log() - 1, log_ti, inverted.float()]
-    return torch.stack([*times, log_scale - 5.5], -1)  # offsets only centre the usual values
+    times = [acquisitions.te.clamp_min(1e-3).log() + 3, acquisitions.tr.log() - 1, log_ti]
+    sequence = [inverted.float(), refocused.to(log_scale)]
+    return torch.stack([*times, *sequence, log_scale - 5.5], -1)  # offsets only centre the usual values
 
 
 def scale_images(images: Float[Tensor, "B N H W"]) -> tuple[Float[Tensor, "B N H W"], Float[Tensor, "B N"]]:
@@ -61,11 +64,16 @@ class Encoder(nn.Module):
         self.middle = ResBlock(before, before, code)
         self.norm = AdaGN(before, code)
         self.out = nn.Conv2d(before, 2 * config.latent_channels, 3, padding=1)
+        self.gain = nn.Linear(before, 1) if config.gain else None
+        if self.gain:
+            nn.init.zeros_(self.gain.weight)
+            nn.init.zeros_(self.gain.bias)
 
     def forward(
-        self, images: Float[Tensor, "B 1 H W"], features: Float[Tensor, "B 5"]
-    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C h w"]]:
-        """Scaled images and :func:`protocol_features` → mean and log variance of the code."""
+        self, images: Float[Tensor, "B 1 H W"], features: Float[Tensor, "B 6"]
+    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C h w"], Float[Tensor, " B"]]:
+        """Scaled images and :func:`protocol_features` → mean and log variance of the code, and the log of the
+        scanner's gain (0 where it is not regressed)."""
         code = None if self.protocol is None else self.protocol(features)
         h = F.pixel_unshuffle(images, self.unshuffle)
         h = self.stem(h.contiguous(memory_format=torch.channels_last))
@@ -74,5 +82,7 @@ class Encoder(nn.Module):
                 h = block(h, code)
             h = down(h)
         h = self.middle(self.attention(h), code)
-        mean, log_var = self.out(F.silu(self.norm(h, code))).float().chunk(2, dim=1)
-        return mean, log_var.clamp(-14.0, 6.0)
+        h = F.silu(self.norm(h, code))
+        mean, log_var = self.out(h).float().chunk(2, dim=1)
+        log_gain = self.gain(h.mean((2, 3)))[:, 0].float() if self.gain else mean.new_zeros(len(mean))
+        return mean, log_var.clamp(-14.0, 6.0), log_gain

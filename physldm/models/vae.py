@@ -15,7 +15,7 @@ from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
 from .decoder import Decoder
 from .encoder import Encoder, protocol_features, scale_images
-from .fusion import product_of_experts
+from .fusion import FUSIONS
 
 LONGEST_LOG = 12.0  # exp(12): beyond any tissue, far from overflow
 
@@ -32,7 +32,8 @@ def tissue_maps(o: Float[Tensor, "B 3 H W"], bias: Float[Tensor, 3]) -> Float[Te
 @dataclass
 class VaeOutput:
     """What one pass gives: posterior mean and log variance ``[B, C, h, w]``, decoder output o and maps
-    ``[B, 3, H, W]``, reconstruction ``[B, N, H, W]`` in scanner units and the images' scale ``[B, N]``."""
+    ``[B, 3, H, W]``, reconstruction ``[B, N, H, W]`` in scanner units, the images' scale ``[B, N]`` and the log of
+    the gain that was found for each ``[B, N]``."""
 
     mean: Tensor
     log_var: Tensor
@@ -40,6 +41,7 @@ class VaeOutput:
     maps: Tensor
     reconstruction: Tensor
     scale: Tensor
+    log_gain: Tensor
 
 
 class PhysicsVAE(nn.Module):
@@ -70,15 +72,24 @@ class PhysicsVAE(nn.Module):
             images: magnitudes in scanner units. acquisitions: ``[B, N]``. mask: True where present.
         """
         scaled, scale = scale_images(images)
-        return self._fuse(scaled, scale, acquisitions, mask)
+        mean, log_var, _ = self.experts(scaled, scale, acquisitions)
+        return self._fuse(mean, log_var, mask)
 
-    def _fuse(self, scaled: Tensor, scale: Tensor, acquisitions: AcquisitionBatch, mask: Tensor | None):
-        batch, contrasts = scaled.shape[:2]
+    def experts(
+        self, scaled: Float[Tensor, "B N H W"], scale: Float[Tensor, "B N"], acquisitions: AcquisitionBatch
+    ) -> tuple[Float[Tensor, "B N C h w"], Float[Tensor, "B N C h w"], Float[Tensor, "B N"]]:
+        """What each scan says by itself: mean and log variance of the code, and its log gain.
+
+        Args:
+            scaled, scale: see :func:`physldm.models.encoder.scale_images`.
+        """
         features = protocol_features(acquisitions, scale.log())
-        mean, log_var = self.encoder(scaled.flatten(0, 1)[:, None], features.flatten(0, 1))
-        mean, log_var = (x.unflatten(0, (batch, contrasts)) for x in (mean, log_var))
+        said = self.encoder(scaled.flatten(0, 1)[:, None], features.flatten(0, 1))
+        return tuple(x.unflatten(0, scaled.shape[:2]) for x in said)
+
+    def _fuse(self, mean: Tensor, log_var: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         with torch.autocast(mean.device.type, enabled=False):
-            return product_of_experts(mean, log_var, mask)
+            return FUSIONS[self.config.fusion](mean, log_var, mask, self.config.prior_expert)
 
     def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Tissue maps of a code: PD (scanner units), T1 (s), T2 (s)."""
@@ -93,10 +104,21 @@ class PhysicsVAE(nn.Module):
     ) -> VaeOutput:
         """Encode, draw z = μ + σ·noise (μ itself without noise), decode, scan again as the images were."""
         scaled, scale = scale_images(images)
-        mean, log_var = self._fuse(scaled, scale, acquisitions, mask)
+        each_mean, each_log_var, log_gain = self.experts(scaled, scale, acquisitions)
+        mean, log_var = self._fuse(each_mean, each_log_var, mask)
         z = mean if noise is None else mean + torch.exp(0.5 * log_var) * noise
         o = self.decoder(z)
         with torch.autocast(o.device.type, enabled=False):
             maps = tissue_maps(o, self.bias)
-            reconstruction = signal(maps, acquisitions)
-        return VaeOutput(mean, log_var, o, maps, reconstruction, scale)
+            log_gain = _gain_of_all(log_gain, mask)
+            # s = G · f(PD, T1, T2)   (Eq. 1; G = 1 unless it is regressed)
+            reconstruction = log_gain.exp()[..., None, None] * signal(maps, acquisitions)
+        return VaeOutput(mean, log_var, o, maps, reconstruction, scale, log_gain)
+
+
+def _gain_of_all(log_gain: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None) -> Float[Tensor, "B N"]:
+    """A scan that was not encoded gets the mean of the others' log gains."""
+    if mask is None:
+        return log_gain
+    known = (log_gain * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp_min(1)
+    return torch.where(mask, log_gain, known)

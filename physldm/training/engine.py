@@ -113,10 +113,20 @@ class RunLog:
 
 
 @dataclass
+class Critic:
+    """A second network that learns after the first in every step, by a loss and a rate of its own."""
+
+    module: nn.Module
+    loss: Callable[[nn.Module, int], tuple[Tensor, dict[str, Tensor]] | None]
+    lr: float
+
+
+@dataclass
 class Training:
     """One stage of a run.
 
-    ``loss(step)`` gives the loss of the module for that step and its parts for the log.
+    ``loss(model, step)`` gives the loss of the module for that step and its parts for the log; so does a critic's, or
+    None while it is not its turn yet.
     """
 
     name: str
@@ -126,6 +136,7 @@ class Training:
     fabric: Fabric
     module: nn.Module
     architecture: str
+    critic: Critic | None = None
 
     @property
     def file(self) -> Path:
@@ -139,10 +150,13 @@ class Training:
         """Trains to ``total`` steps, from the last checkpoint where there is one; saves the weights."""
         fabric, module = self.fabric, self.module
         module.to(fabric.device)  # before Adam and the average: their state lies where the weights lie
-        optimizer = torch.optim.Adam(module.parameters(), lr=self.stage.lr)
+        learners = {"": (module, torch.optim.Adam(module.parameters(), lr=self.stage.lr))}
+        if self.critic:
+            critic = self.critic.module.to(fabric.device)
+            learners["critic."] = (critic, torch.optim.Adam(critic.parameters(), lr=self.critic.lr))
         average = {k: v.detach().clone() for k, v in module.state_dict().items()} if self.stage.ema else {}
-        first = self._resume(module, optimizer, average)
-        model, optimizer = fabric.setup(module, optimizer)
+        first = self._resume(learners, average)
+        ready = {who: fabric.setup(*learner) for who, learner in learners.items()}
         log = RunLog(self.folder, self.name, first) if fabric.is_global_zero else None
         bar = tqdm(
             range(first, total),
@@ -154,23 +168,19 @@ class Training:
             mininterval=1.0,
         )
         for step in bar:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, total, self.stage)
-            value, parts = loss(model, step)
-            if not torch.isfinite(value):
-                raise FloatingPointError(f"{self.name}: the loss of step {step} is {value.item()}")
-            optimizer.zero_grad()
-            fabric.backward(value)
-            if self.stage.clip:
-                fabric.clip_gradients(model, optimizer, max_norm=self.stage.clip)
-            optimizer.step()
+            rate = learning_rate(step, total, self.stage)
+            value, parts = loss(ready[""][0], step)
+            self._learn(*ready[""], value, rate, step)
+            if self.critic and (turn := self.critic.loss(ready["critic."][0], step)):
+                self._learn(*ready["critic."], turn[0], self.critic.lr * rate / self.stage.lr, step)
+                parts = parts | turn[1]
             self._update_average(average, step)
             if log and (step % LOG_EVERY == 0 or step == total - 1):
                 values = {"loss": value.item(), **{k: v.item() for k, v in parts.items()}}
-                log.write(step, values | {"lr": optimizer.param_groups[0]["lr"]})
+                log.write(step, values | {"lr": rate})
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
             if fabric.is_global_zero and (step + 1) % self.stage.checkpoint_steps == 0 and step + 1 < total:
-                self._save_checkpoint(module, optimizer, average, step + 1)
+                self._save_checkpoint(learners, average, step + 1)
         if fabric.is_global_zero:
             log.close()
             save_tensors(self.file, average or module.state_dict(), self._metadata())
@@ -178,6 +188,17 @@ class Training:
         if average:
             module.load_state_dict(average)
         fabric.barrier()
+
+    def _learn(self, model: nn.Module, optimizer, value: Tensor, rate: float, step: int) -> None:
+        if not torch.isfinite(value):
+            raise FloatingPointError(f"{self.name}: the loss of step {step} is {value.item()}")
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        self.fabric.backward(value)
+        if self.stage.clip:
+            self.fabric.clip_gradients(model, optimizer, max_norm=self.stage.clip)
+        optimizer.step()
 
     def _metadata(self) -> dict[str, str]:
         return {"format": FORMAT, "architecture": self.architecture}
@@ -191,24 +212,27 @@ class Training:
             if value.is_floating_point():
                 average[name].lerp_(value.detach().to(average[name].device), 1 - keep)
 
-    def _save_checkpoint(self, module: nn.Module, optimizer, average: dict[str, Tensor], step: int) -> None:
-        tensors = {f"model.{k}": v for k, v in module.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in average.items()}
-        for i, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    def _save_checkpoint(self, learners: dict, average: dict[str, Tensor], step: int) -> None:
+        tensors = {f"average.{k}": v for k, v in average.items()}
+        for who, (module, optimizer) in learners.items():
+            tensors |= {f"{who}model.{k}": v for k, v in module.state_dict().items()}
+            for i, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{who}adam.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
         save_tensors(self.checkpoint, tensors, self._metadata() | {"step": str(step)})
 
-    def _resume(self, module: nn.Module, optimizer, average: dict[str, Tensor]) -> int:
+    def _resume(self, learners: dict, average: dict[str, Tensor]) -> int:
         if not self.checkpoint.exists():
             return 0
         tensors, metadata = load_tensors(self.checkpoint, self.architecture)
         part = lambda p: {k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)}  # noqa: E731
-        module.load_state_dict(part("model."))
         for name, value in part("average.").items():
             average[name].copy_(value)
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in part("adam.").items():
-            number, name = key.split(".", 1)
-            state.setdefault(int(number), {})[name] = value
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        for who, (module, optimizer) in learners.items():
+            module.load_state_dict(part(f"{who}model."))
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in part(f"{who}adam.").items():
+                number, name = key.split(".", 1)
+                state.setdefault(int(number), {})[name] = value
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
         return int(metadata["step"])

@@ -1,10 +1,8 @@
-"""What the VAE is asked to do: reconstruct, stay compact, keep T1 and T2 plausible.
-
-The perceptual and the adversarial term of the paper act on the same reconstruction and would be further
-entries of :func:`vae_loss`'s dictionary.
-"""
+"""What the VAE is asked to do: reconstruct, stay compact, keep T1 and T2 plausible, look real."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,6 +10,8 @@ from torch import Tensor
 
 from physldm.config import LossConfig
 from physldm.models.vae import VaeOutput
+
+SMOOTH = 0.01  # of the scale: below it √(s² + ε²) no longer tells the sign
 
 
 def kl_to_standard_normal(mean: Float[Tensor, "B C h w"], log_var: Float[Tensor, "B C h w"]) -> Tensor:
@@ -39,27 +39,88 @@ def reconstruction_loss(
         Mean of (s − x)² and mean of |s − x|/(x + floor), both of images divided by their scale.
     """
     x, s = (y / scale[..., None, None] for y in (images, reconstruction))
+    if config.magnitude:  # a scanner stores magnitudes: compare √(s² + ε²)
+        s = torch.sqrt(s**2 + SMOOTH**2)
     squared = ((s - x) ** 2).mean((2, 3))
     relative = ((s - x).abs() / (x + config.relative_floor)).mean((2, 3))
     present = torch.ones_like(squared) if mask is None else mask.to(squared)
     return tuple((y * present).sum() / present.sum() for y in (squared, relative))
 
 
-def tissue_prior(o: Float[Tensor, "B 3 H W"]) -> Tensor:
-    """Mean of o_T1² + o_T2²: a log-normal prior with medians of 1 s and 0.1 s (Section 2.2 of the paper)."""
-    return (o[:, 1:] ** 2).sum(1).mean()
+def tissue_prior(o: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
+    """Mean of o_T1² + o_T2², a log-normal prior with medians of 1 s and 0.1 s (Section 2.2 of the paper); and that of
+    o_PD², which the paper leaves out."""
+    squares = (o**2).mean((0, 2, 3))
+    return squares[1] + squares[2], squares[0]
+
+
+def shown(
+    images: Float[Tensor, "B N H W"], scale: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None
+) -> Float[Tensor, "M 1 H W"]:
+    """The images that are present, one by one, as LPIPS and the discriminator see them: scaled as the encoder's input
+    is, but not cut off at the top, where a gradient would vanish."""
+    scaled = (images / scale[..., None, None]) * 2 - 1
+    return (scaled.flatten(0, 1) if mask is None else scaled[mask])[:, None]
+
+
+def real_or_made(real: Float[Tensor, "M 1 h w"], made: Float[Tensor, "M 1 h w"]) -> Tensor:
+    """What the discriminator learns by: ½ (D(x) − 1)² + ½ D(s)² (Mao et al. 2017, least squares).
+
+    Equation: eq-discriminator.
+    """
+    return 0.5 * ((real - 1) ** 2).mean() + 0.5 * (made**2).mean()
+
+
+def looks_real(made: Float[Tensor, "M 1 h w"]) -> Tensor:
+    """What the VAE is asked by the discriminator: (D(s) − 1)².
+
+    Equation: eq-adversarial.
+    """
+    return ((made - 1) ** 2).mean()
+
+
+def ramp(step: int, config: LossConfig) -> float:
+    """The share of their weight that LPIPS and the discriminator have at ``step``: abruptly, they harm."""
+    return min(1.0, max(0.0, (step - config.ramp_from) / config.ramp))
 
 
 def vae_loss(
-    output: VaeOutput, images: Tensor, mask: Tensor | None, config: LossConfig
+    output: VaeOutput,
+    images: Tensor,
+    mask: Tensor | None,
+    config: LossConfig,
+    step: int = 0,
+    *,
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+    discriminator: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The whole objective and its parts, unweighted, for the log."""
+    """The whole objective and its parts, unweighted, for the log.
+
+    Args:
+        perceptual: LPIPS of two sets of images, ``[M, 1, H, W]`` → ``[M]``. discriminator: see
+            :class:`physldm.models.discriminator.PatchDiscriminator`.
+    """
     squared, relative = reconstruction_loss(output.reconstruction, images, output.scale, mask, config)
+    prior, prior_pd = tissue_prior(output.o)
     parts = {
         "l2": squared,
         "relative_l1": relative,
         "kl": kl_to_standard_normal(output.mean, output.log_var),
-        "prior": tissue_prior(output.o),
+        "prior": prior,
+        "prior_pd": prior_pd,
     }
-    weights = {"l2": config.l2, "relative_l1": config.relative_l1, "kl": config.kl, "prior": config.prior}
+    weights = {name: getattr(config, name) for name in parts}
+    if perceptual or discriminator:
+        made, real = (shown(x, output.scale, mask) for x in (output.reconstruction, images))
+        share = ramp(step, config)
+        if perceptual:
+            parts["perceptual"], weights["perceptual"] = (
+                perceptual(made, real).mean(),
+                share * config.perceptual,
+            )
+        if discriminator:
+            parts["adversarial"], weights["adversarial"] = (
+                looks_real(discriminator(made)),
+                share * config.adversarial,
+            )
     return sum(weights[name] * part for name, part in parts.items()), parts

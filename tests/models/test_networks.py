@@ -4,7 +4,10 @@ import torch
 from physldm.config import load_preset
 from physldm.models import PhysicsVAE, UNet
 from physldm.models.blocks import AdaGN
-from physldm.physics import Acquisition, AcquisitionBatch
+from physldm.models.discriminator import PatchDiscriminator
+from physldm.models.encoder import scale_images
+from physldm.models.fusion import FUSIONS
+from physldm.physics import Acquisition, AcquisitionBatch, signal
 from physldm.runs import make_denoiser
 
 PROTOCOL = [
@@ -34,10 +37,11 @@ def test_shapes_on_meta(preset):
     with torch.device("meta"):
         vae, denoiser = PhysicsVAE(config.vae), make_denoiser(config)
         o = vae.decoder(torch.empty(2, config.vae.latent_channels, 28 // side, 20 // side))
-        mean, log_var = vae.encoder(torch.empty(6, 1, 224 // side, 160 // side), torch.empty(6, 5))
+        mean, log_var, log_gain = vae.encoder(torch.empty(6, 1, 224 // side, 160 // side), torch.empty(6, 6))
         v = denoiser(torch.empty(2, *mean.shape[1:]), torch.zeros(2, dtype=torch.long))
     assert o.shape == (2, 3, 224 // side, 160 // side)
     assert mean.shape == log_var.shape == (6, config.vae.latent_channels, 28 // side, 20 // side)
+    assert log_gain.shape == (6,)
     assert v.shape == (2, *mean.shape[1:])
 
 
@@ -76,6 +80,43 @@ def test_maps_are_positive_and_reconstruction_is_the_signal_of_the_maps():
     pd, t1, t2 = out.maps.double().unbind(1)
     spin = pd * (1 - torch.exp(-3.2 / t1)) * torch.exp(-0.1 / t2)
     torch.testing.assert_close(out.reconstruction[:, 1].double(), spin, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", ["product", "generalised", "mixture"])
+def test_the_code_is_the_fusion_of_what_each_scan_says(fusion):
+    config = load_preset("smoke", [f"vae.fusion={fusion}"]).vae
+    torch.manual_seed(0)
+    vae, images = PhysicsVAE(config).eval(), torch.rand(1, 3, 112, 80) * 100
+    mean, log_var, _ = vae.experts(*scale_images(images), AcquisitionBatch.repeat(PROTOCOL, 1))
+    found = vae.encode(images, AcquisitionBatch.repeat(PROTOCOL, 1), torch.tensor([[True, False, True]]))
+    torch.testing.assert_close(found, FUSIONS[fusion](mean[:, [0, 2]], log_var[:, [0, 2]]))
+
+
+def test_a_regressed_gain_scales_each_scan_and_a_missing_ones_is_the_others_mean():
+    vae = PhysicsVAE(load_preset("smoke", ["vae.gain=true"]).vae)
+    torch.nn.init.normal_(vae.encoder.gain.weight, std=1.0)
+    batch, images = AcquisitionBatch.repeat(PROTOCOL, 2), torch.rand(2, 3, 112, 80) * 100
+    out = vae(images, batch, torch.tensor([[True, False, True], [True, True, True]]))
+    assert out.log_gain.std() > 0
+    expected = out.log_gain.exp()[..., None, None] * signal(out.maps, batch)
+    torch.testing.assert_close(out.reconstruction, expected)
+    assert out.log_gain[0, 1].item() == pytest.approx((out.log_gain[0, 0] + out.log_gain[0, 2]).item() / 2)
+    plain = PhysicsVAE(load_preset("smoke").vae)(images, batch)
+    torch.testing.assert_close(plain.reconstruction, signal(plain.maps, batch))
+
+
+def test_discriminator_judges_patches_of_70_pixels():
+    torch.manual_seed(0)
+    network = PatchDiscriminator().eval()
+    for layer in network.modules():  # GroupNorm looks at the whole image
+        if isinstance(layer, torch.nn.GroupNorm):
+            layer.forward = lambda x: x
+    image = torch.randn(1, 1, 112, 112, requires_grad=True)
+    verdict = network(image)
+    assert verdict.shape == (1, 1, 12, 12)
+    verdict[0, 0, 6, 6].backward()
+    rows = image.grad[0, 0].abs().sum(1).nonzero()
+    assert rows.max() - rows.min() + 1 == 70
 
 
 def test_unet_knows_the_timestep_and_takes_odd_sizes():

@@ -8,11 +8,22 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from physldm.config import StageConfig, read_config
+from physldm.config import StageConfig, load_preset, read_config
+from physldm.models.vae import VaeOutput
 from physldm.runs import Run, architecture, load_tensors
+from physldm.training import train, vae_stage
 from physldm.training.engine import batch_order, keyed_draw, learning_rate
-from physldm.training.losses import kl_to_standard_normal, tissue_prior
+from physldm.training.losses import (
+    kl_to_standard_normal,
+    ramp,
+    real_or_made,
+    reconstruction_loss,
+    tissue_prior,
+    vae_loss,
+)
+from physldm.training.vae_stage import subsets
 
 
 def losses(run, stage):
@@ -101,9 +112,71 @@ def test_kl_is_that_of_torch():
 def test_prior_leaves_pd_alone():
     o = torch.zeros(1, 3, 2, 2)
     o[:, 0] = 9.0
-    assert tissue_prior(o) == 0
+    assert tissue_prior(o) == (0, 81)
     o[:, 1] = 2.0
-    assert tissue_prior(o) == 4.0
+    assert tissue_prior(o) == (4, 81)
+
+
+def test_subsets_are_equally_likely_and_never_empty():
+    draw, mask = torch.Generator().manual_seed(0), torch.tensor([[True, True, True]] * 7000)
+    left = subsets(mask, 1.0, draw)
+    counts = torch.bincount((left * torch.tensor([1, 2, 4])).sum(1), minlength=8)
+    assert counts[0] == 0 and (counts[1:] - 1000).abs().max() < 150  # five standard deviations
+    assert torch.equal(subsets(mask, 0.0, draw), mask)
+    mask = torch.tensor([[True, False, True]] * 100)
+    left = subsets(mask, 1.0, draw)
+    assert not left[:, 1].any() and left.any(1).all()
+    whole = (subsets(torch.ones(4000, 3, dtype=torch.bool), 0.5, draw).all(1)).float().mean()
+    assert whole.item() == pytest.approx(0.5 + 0.5 / 7, abs=0.04)
+
+
+def test_terms_that_look_real_come_in_by_a_ramp_and_see_only_what_is_there():
+    config = load_preset("smoke", ["loss.adversarial=2.0", "loss.ramp_from=10", "loss.ramp=20"]).loss
+    assert [ramp(step, config) for step in (0, 10, 20, 30, 99)] == [0, 0, 0.5, 1, 1]
+    draw = torch.Generator().manual_seed(0)
+    images, made = torch.rand(2, 3, 8, 8, generator=draw), torch.rand(2, 3, 8, 8, generator=draw)
+    mask = torch.tensor([[True, False, True], [True, True, False]])
+    images[~mask] = torch.nan
+    code = torch.zeros(2, 4, 1, 1)
+    output = VaeOutput(
+        code, code, torch.zeros(2, 3, 8, 8), made.exp(), made, torch.ones(2, 3), torch.zeros(2, 3)
+    )
+    judge = lambda x: x.mean((1, 2, 3))  # noqa: E731
+    plain, _ = vae_loss(output, images.nan_to_num(), mask, config, 20)
+    value, parts = vae_loss(output, images.nan_to_num(), mask, config, 20, discriminator=judge)
+    # least squares, by hand: (D(s) − 1)² over the four images that are there, at half its weight of 2
+    expected = ((2 * made[mask] - 1).mean((1, 2)) - 1).square().mean()
+    assert parts["adversarial"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert (value - plain).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert real_or_made(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])).item() == 0.25 + 1.0
+
+
+def test_magnitudes_are_compared_where_that_is_asked_for():
+    signed, scan = torch.full((1, 1, 2, 2), -0.5), torch.full((1, 1, 2, 2), 0.5)
+    for switch, expected in (("false", 1.0), ("true", 0.0)):
+        config = load_preset("smoke", [f"loss.magnitude={switch}"]).loss
+        squared, _ = reconstruction_loss(signed, scan, torch.ones(1, 1), None, config)
+        assert squared.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_with_a_critic_a_stopped_run_goes_on_to_the_same_numbers(smoke_run, tmp_path, monkeypatch):
+    config = load_preset(
+        "smoke", ["loss.adversarial=0.01", "loss.ramp_from=2", "vae_stage.steps=8", "vae_stage.checkpoint_steps=4",
+                  "precision=32-true", "augment.subsets=0.5", "vae.gain=true"])  # fmt: skip
+    store = Run(smoke_run).store.folder
+    train(tmp_path / "whole", config, "vae", store)
+    with monkeypatch.context() as patched:
+        count = iter(range(6))  # killed in the sixth step, after a checkpoint
+        patched.setattr(vae_stage, "vae_loss", lambda *a, **k: (next(count), vae_loss(*a, **k))[1])
+        with pytest.raises(StopIteration):
+            train(tmp_path / "stopped", config, "vae", store)
+    assert (tmp_path / "stopped" / "vae.checkpoint.safetensors").exists()
+    train(tmp_path / "stopped", config, "vae", store)
+    ours, theirs = (load_file(tmp_path / name / "vae.safetensors") for name in ("stopped", "whole"))
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+    with open(tmp_path / "whole" / "log.csv", newline="") as file:
+        names = {row["name"] for row in csv.DictReader(file) if row["step"] == "7"}
+    assert {"discriminator", "logit_real", "logit_made", "adversarial"} <= names
 
 
 def test_samples_depend_on_the_seed_only(smoke_run):
