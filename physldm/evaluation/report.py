@@ -12,6 +12,7 @@ from physldm.errors import InputError
 from physldm.models import PhysicsVAE
 from physldm.runs import Run
 
+from .contrasts import gain_field, subset_psnr, unseen_psnr
 from .image import fixed_protocol, paper_protocol
 from .tissue import brain_mask, class_median_maps, class_medians, relative_errors
 
@@ -23,7 +24,8 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
     Returns:
         ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``); where truth is known
         ``truth.t1_mdape`` (also per tissue, ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of
-        brain voxels scored as a tissue. In sessions where it is not, ``fixed`` compares with the measured scan, where
+        brain voxels scored as a tissue; ``subset.T1w+FLAIR.psnr.T2w``, from every subset of the scans; where the truth
+        makes one tissue a voxel ``unseen.psnr``, of contrasts that nobody trained on. In sessions where it is not, ``fixed`` compares with the measured scan, where
         there is signal.
 
     Raises:
@@ -56,6 +58,8 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
                 scores[f"{protocol}.{metric}.{c}"] for c in CONTRASTS if f"{protocol}.{metric}.{c}" in scores
             ]
             scores[f"{protocol}.{metric}"] = _mean(found)
+    if unseen := [v for k, v in scores.items() if k.startswith("unseen.psnr.")]:
+        scores["unseen.psnr"] = _mean(unseen)
     scores["sessions"] = len(rows)
     return dict(sorted(scores.items()))
 
@@ -87,8 +91,11 @@ def _session(
             ("fixed", fixed_protocol(s, target[here, n], inside[here])),
         ):
             row |= {f"{protocol}.{metric}.{contrast}": value for metric, value in found.items()}
+    row |= subset_psnr(vae, batch, target, inside)
     if not has_truth:
         return row
+    if store.partial_volume == "properties":
+        row |= unseen_psnr(output.maps, truth, gain_field(target, truth, batch.acquisitions), inside)
     predictions = {"truth": output.maps}
     if medians is not None:
         predictions["class_median"] = class_median_maps(fractions, medians)

@@ -91,6 +91,18 @@ class PhysicsVAE(nn.Module):
         with torch.autocast(mean.device.type, enabled=False):
             return FUSIONS[self.config.fusion](mean, log_var, mask, self.config.prior_expert)
 
+    def rebuild(
+        self,
+        mean: Float[Tensor, "B N C h w"],
+        log_var: Float[Tensor, "B N C h w"],
+        log_gain: Float[Tensor, "B N"],
+        acquisitions: AcquisitionBatch,
+        mask: Bool[Tensor, "B N"],
+    ) -> Float[Tensor, "B N H W"]:
+        """All scans, in scanner units, from what some of them say (see :meth:`experts`)."""
+        maps = self.decode(self._fuse(mean, log_var, mask)[0])
+        return _gain_of_all(log_gain, mask).exp()[..., None, None] * signal(maps, acquisitions)
+
     def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Tissue maps of a code: PD (scanner units), T1 (s), T2 (s)."""
         return tissue_maps(self.decoder(z), self.bias)

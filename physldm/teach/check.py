@@ -617,3 +617,121 @@ def what_to_believe(answer) -> Verdict:
     if "c" in found:
         return _not_yet("c: what did the estimate of the gains assume of her brain?")
     return _not_yet("Compare the misfits; then ask whether smoothness was ever compared with anything.")
+
+
+@_verdict
+def same_mse(answer) -> Verdict:
+    """Chapter 14: two lists of 100 errors with an MSE of 4, of which one has at least eight times the other's MAE."""
+    one, other = (torch.as_tensor(errors, dtype=torch.float64).flatten() for errors in answer)
+    for errors in (one, other):
+        if len(errors) != 100:
+            return _not_yet(f"Found a list of {len(errors)} errors, expected 100.")
+        square = float(errors.square().mean())
+        if not math.isclose(square, 4, rel_tol=1e-3):
+            return _not_yet(f"The mean of the squares of one list is {square:.3g}, not 4.")
+    small, large = sorted(float(errors.abs().mean()) for errors in (one, other))
+    if large < 8 * small:
+        return _not_yet(
+            f"The MAEs are {small:.3g} and {large:.3g}. How must 100 errors lie for their MAE to be the largest, "
+            "and how for it to be the smallest?"
+        )
+    return Verdict(True, f"MAEs of {large:.3g} and {small:.3g}: MAE likes an error that sits in one place.")
+
+
+# What MSE and PSNR of the other fifteen rows of Table 1 say of the data range: lowest and highest.
+OTHER_RANGES = (1362, 1381)
+
+
+@_verdict
+def misprint(answer) -> Verdict:
+    """Chapter 14: the row of Table 1 whose PSNR contradicts its MSE, and the PSNR it should have (dB)."""
+    row, decibels = (float(x) for x in answer)
+    if row != 16:
+        return _not_yet(f"The range of row {row:g} is within 1 % of that of most others. Work out all sixteen.")
+    low, high = (20 * math.log10(r / math.sqrt(1388)) for r in OTHER_RANGES)
+    if math.isclose(decibels, 30.89, abs_tol=0.015):
+        return _not_yet("That is the row, and the PSNR that is printed. Which one does its MSE give?")
+    if not low - 0.05 < decibels < high + 0.05:
+        return _not_yet("The row is right. 10 log₁₀(R²/MSE), with its own MSE and the R of the others.")
+    return Verdict(
+        True,
+        f"The others imply a range of {OTHER_RANGES[0]} to {OTHER_RANGES[1]}, row 16 one of 1305. "
+        f"Its MSE asks for {low:.2f} to {high:.2f} dB, not 30.89.",
+    )
+
+
+REPORTS = {
+    "a": "SSIM 0.97 on the images as stored, 256 × 256. Cropped to the head, 190 × 150, the same images have 0.93.",
+    "b": "The new network has a quarter of the old one's MSE, and its PSNR is 6.0 dB higher. Same scans, same range.",
+    "c": "MS-SSIM 0.998. Mean brightness in the brain: reconstructions 61, scans 97.",
+    "d": "A patient with a metal clip joined the test set. In his batch MSE doubled, and PSNR rose from 29 to 36 dB.",
+    "e": "People in the test set who were scanned once: 26.8 dB. People who were scanned more than once: 31.9 dB.",
+}
+BEHIND = {"a": "air", "b": "nothing wrong", "c": "gain hidden", "d": "bright voxel", "e": "leak"}
+
+
+@_verdict
+def too_good(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 14: what is behind each of ``REPORTS``."""
+    if not isinstance(answer, Mapping) or set(answer) != set(BEHIND):
+        return _not_yet('Name all five: {"a": ..., "b": ..., "c": ..., "d": ..., "e": ...}.')
+    words = sorted(set(BEHIND.values()))
+    if odd := [v for v in answer.values() if v not in words]:
+        return _not_yet(f"Found {odd[0]!r}; say one of {', '.join(words)}.")
+    wrong = [k for k in BEHIND if answer[k] != BEHIND[k]]
+    if not wrong:
+        return Verdict(True, "And no report was false. Each said too little.")
+    return _not_yet(
+        {
+            "a": "a: what was there more of before the crop?",
+            "b": "b: by how many decibels does PSNR rise when MSE falls to a quarter?",
+            "c": "c: the brain is a third too dark. What must have happened before the score was taken?",
+            "d": "d: MSE and PSNR went up together. What else is in a PSNR?",
+            "e": "e: is a person who is scanned twice easier to reconstruct? Where might the other scan be?",
+        }[wrong[0]]
+    )
+
+
+@_verdict
+def repeatable_psnr(answer: Callable) -> Verdict:
+    """Chapter 14: ``answer(found, clean, brain)`` is PSNR in the brain; range: 99.5th percentile of ``clean`` there."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.repeatable_psnr(my_psnr).")
+    draw = torch.Generator().manual_seed(14)
+    clean = 50 + 250 * torch.rand(60, 50, generator=draw)
+    found = 0.9 * clean + 10 * torch.randn(60, 50, generator=draw)
+    brain = torch.zeros(60, 50, dtype=torch.bool)
+    brain[8:50, 10:40] = True
+    clean[~brain] *= 0.02
+    found[~brain] = 0
+    clean[20, 20], clean[2, 2] = 900, 2000  # a bright voxel in the brain, and one outside
+    value = answer(found, clean, brain)
+    if value is None or value is ...:
+        return _not_yet("Replace the dots in the function by the PSNR.")
+    value = float(value)
+
+    def decibels(r, where):
+        error = (found - clean)[where].double().square().mean()
+        return 10 * math.log10(float(r) ** 2 / float(error))
+
+    inside, everywhere = clean[brain].double(), torch.ones_like(brain)
+    percentile = inside.quantile(0.995)
+    right = decibels(percentile, brain)
+    slips = {
+        decibels(percentile, everywhere): "The error is averaged over air as well.",
+        decibels(inside.max(), brain): "The largest value sets the range: one bright voxel is in there.",
+        decibels(inside.max() - inside.min(), brain): "Largest minus smallest: one bright voxel is in there.",
+        decibels(clean.max() - clean.min(), brain): "The range is that of the whole picture, and one voxel sets it.",
+        decibels(clean.double().quantile(0.995), brain): "The percentile is taken over the whole picture, air too.",
+        decibels(clean.double().quantile(0.995), everywhere): "Nothing is masked: use the brain for error and range.",
+        decibels(found[brain].double().quantile(0.995), brain): "The range belongs to the target, not to what was found.",
+        right / 2: "PSNR has R squared over MSE, or 20 log₁₀ of R over its root.",
+        right * math.log(10): "That is the natural logarithm.",
+        -right: "The fraction stands on its head.",
+    }  # fmt: skip
+    if math.isclose(value, right, abs_tol=1e-3):
+        return Verdict(True, f"{right:.2f} dB, and anybody else will find the same.")
+    for slip, hint in slips.items():
+        if math.isclose(value, slip, abs_tol=1e-3):
+            return _not_yet(hint)
+    return _not_yet(f"On a made-up picture it gives {value:.2f} dB, and {right:.2f} would be right.")

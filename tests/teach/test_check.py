@@ -1,5 +1,6 @@
 """Every solution passes; every stub and every plausible wrong answer does not; no check ever raises."""
 
+import csv
 import inspect
 import math
 import runpy
@@ -21,6 +22,10 @@ def _flair(tissue, te, tr, ti):
     return pd * (1 - 2 * math.exp(-ti / t1) + math.exp(-tr / t1)) * math.exp(-te / t2)
 
 
+def _psnr(data_range, error):
+    return 10 * torch.log10(data_range**2 / error.square().mean())
+
+
 # What a check asks for: the function itself, or what it returns.
 TAKES_FUNCTION = {
     "spin_echo_by_hand",
@@ -30,6 +35,7 @@ TAKES_FUNCTION = {
     "inversion_events",
     "t2_slope",
     "mixed_flair",
+    "repeatable_psnr",
 }
 WRONG = {
     "spin_echo_by_hand": [
@@ -161,6 +167,34 @@ WRONG = {
         ["mprage"],
     ],
     "equal_parts": [500, 999, 0, -1, "x"],
+    "same_mse": [
+        ([2.0] * 100, [2.0] * 100),
+        ([2.0] * 10, [20.0]),
+        ([2.0] * 100, [4.0] * 25 + [0.0] * 75),
+        ([1.0] * 100, [100.0] + [0.0] * 99),
+        ([0.0] * 100, [0.0] * 100),
+        2.0,
+    ],
+    "misprint": [(1, 31.3), (16, 30.89), (14, 31.37), (16, 62.6), (16, 31.8), 16],
+    "too_good": [
+        {"a": "air", "b": "nothing wrong", "c": "gain hidden", "d": "leak", "e": "bright voxel"},
+        {"a": "gain hidden", "b": "nothing wrong", "c": "air", "d": "bright voxel", "e": "leak"},
+        {"a": "air", "b": "bright voxel", "c": "gain hidden", "d": "bright voxel", "e": "leak"},
+        {"a": "air", "b": "nothing wrong", "c": "gain hidden", "d": "bright voxel", "e": "nothing wrong"},
+        dict.fromkeys("abcde", "cheating"),
+        {"a": "air"},
+    ],
+    "repeatable_psnr": [
+        lambda found, clean, brain: _psnr(clean[brain].quantile(0.995), found - clean),
+        lambda found, clean, brain: _psnr(clean[brain].max(), (found - clean)[brain]),
+        lambda found, clean, brain: _psnr(clean.max() - clean.min(), (found - clean)[brain]),
+        lambda found, clean, brain: _psnr(clean.quantile(0.995), (found - clean)[brain]),
+        lambda found, clean, brain: _psnr(clean.quantile(0.995), found - clean),
+        lambda found, clean, brain: _psnr(found[brain].quantile(0.995), (found - clean)[brain]),
+        lambda found, clean, brain: _psnr(clean[brain].quantile(0.995), (found - clean)[brain]) / 2,
+        lambda found, clean, brain: 25.0,
+        lambda found: 0.0,
+    ],
 }
 CHECKS = {
     name
@@ -210,6 +244,14 @@ def test_mystery_pictures_are_what_their_clues_say():
     assert w > g > c
     w, g, c = brightness["c"]
     assert c > g > w
+
+
+def test_ranges_of_the_papers_table_are_those_that_the_check_expects():
+    with open(SOLUTIONS.parent / "results" / "paper-table1.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    ranges = [math.sqrt(float(r["mse"])) * 10 ** (float(r["psnr"]) / 20) for r in rows]
+    assert (round(min(ranges[:-1])), round(max(ranges[:-1]))) == check.OTHER_RANGES
+    assert round(ranges[-1]) == 1305 and len(rows) == 16
 
 
 def test_notice(capsys, monkeypatch):

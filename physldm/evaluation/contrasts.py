@@ -1,0 +1,85 @@
+"""What a model makes of scans it was not given, and of scans that nobody took."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from physldm.data.phantom import CONTRASTS
+from physldm.data.slices import Batch
+from physldm.models import PhysicsVAE
+from physldm.models.encoder import scale_images
+from physldm.physics import Acquisition, AcquisitionBatch, signal
+
+from .image import fixed_protocol
+
+# Contrasts that no preset trains on: another TI, (almost) no weighting, fat's null, a gradient echo.
+UNSEEN = {
+    "T1w, TI 0.7 s": Acquisition("mprage", tr=2.4, ti=0.7),
+    "PDw": Acquisition("spin_echo", te=0.015, tr=5.0),
+    "STIR-like": Acquisition("flair", te=0.05, tr=4.0, ti=0.22),
+    "SPGR": Acquisition("spgr", te=0.004, tr=0.02, flip_angle=20.0),
+}
+
+
+def subset_psnr(
+    vae: PhysicsVAE, batch: Batch, target: Float[Tensor, "S N H W"], inside: Bool[Tensor, "S H W"]
+) -> dict[str, float]:
+    """``fixed.psnr`` of every contrast, rebuilt from every subset of those that are present in all slices.
+
+    Args:
+        batch: one session's slices. target: what should have come out. inside: the voxels that count.
+
+    Returns:
+        ``subset.T1w+FLAIR.psnr.T2w`` and so on, dB.
+    """
+    there = [n for n in range(len(CONTRASTS)) if batch.mask[:, n].all()]
+    scaled, scale = scale_images(batch.images)
+    experts = vae.experts(scaled, scale, batch.acquisitions)
+    scores = {}
+    for size in range(1, len(there) + 1):
+        for subset in combinations(there, size):
+            mask = torch.zeros_like(batch.mask)
+            mask[:, list(subset)] = True
+            rebuilt = vae.rebuild(*experts, batch.acquisitions, mask)
+            name = "+".join(CONTRASTS[n] for n in subset)
+            for n in there:
+                found = fixed_protocol(rebuilt[:, n], target[:, n], inside)
+                scores[f"subset.{name}.psnr.{CONTRASTS[n]}"] = found["psnr"]
+    return scores
+
+
+def unseen_psnr(
+    maps: Float[Tensor, "S 3 H W"],
+    truth: Float[Tensor, "S 3 H W"],
+    field: Float[Tensor, "S H W"],
+    inside: Bool[Tensor, "S H W"],
+) -> dict[str, float]:
+    """``fixed.psnr`` of magnitudes of contrasts that nobody trained on: of the maps that were found, and the true ones.
+
+    Args:
+        maps: found, PD in scanner units. truth: true ones. field: gain times bias field of the scans, by which
+            the true PD is multiplied.
+
+    Returns:
+        ``unseen.psnr.PDw`` and so on, dB.
+    """
+    true = torch.cat([truth[:, :1] * field[:, None], truth[:, 1:]], 1)
+    return {
+        f"unseen.psnr.{name}": fixed_protocol(
+            signal(maps, acquisition, magnitude=True), signal(true, acquisition, magnitude=True), inside
+        )["psnr"]
+        for name, acquisition in UNSEEN.items()
+    }
+
+
+def gain_field(
+    clean: Float[Tensor, "S N H W"], truth: Float[Tensor, "S 3 H W"], acquisitions: AcquisitionBatch
+) -> Float[Tensor, "S H W"]:
+    """Gain times bias field of made-up scans: noise-free T2w over the signal of the true maps; 0 where both are 0."""
+    n = CONTRASTS.index("T2w")
+    exact = signal(truth, acquisitions)[:, n]
+    return torch.where(exact > 0, clean[:, n] / exact.clamp_min(1e-12), 0.0)
