@@ -14,6 +14,7 @@ env: .venv/.ready
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -r requirements.txt
 	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .
+	.venv/bin/physldm lpips
 	touch $@
 
 train: env

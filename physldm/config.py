@@ -77,12 +77,13 @@ class AugmentConfig(_Section):
 
 
 class UNetConfig(_Section):
-    """The denoiser of the latent diffusion model."""
+    """The denoiser of the latent diffusion model. ``patch`` folds that many places a side into channels."""
 
     widths: tuple[int, ...]
     blocks: int = Field(gt=0)
     attention: tuple[bool, ...]
     resblock_updown: bool = False
+    patch: Literal[1, 2] = 1
 
 
 class DiffusionConfig(_Section):
@@ -114,11 +115,15 @@ class StageConfig(_Section):
 
 
 class Config(_Section):
-    """Everything that decides a run's numbers, but for the code and the machine."""
+    """Everything that decides a run's numbers, but for the code and the machine.
+
+    ``ablation_steps``: VAE steps of each row of ``physldm ablate``; as many as ``vae_stage`` has where it is 0.
+    """
 
     preset: str
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    ablation_steps: int = Field(0, ge=0)
     data: DataConfig
     vae: VaeConfig
     loss: LossConfig

@@ -186,7 +186,12 @@ def make_denoiser(config: Config) -> Denoiser:
     """A fresh UNet for the codes of ``config``'s VAE."""
     u, channels = config.unet, config.vae.latent_channels
     unet = UNet(
-        channels, widths=u.widths, blocks=u.blocks, attention=u.attention, resblock_updown=u.resblock_updown
+        channels,
+        widths=u.widths,
+        blocks=u.blocks,
+        attention=u.attention,
+        resblock_updown=u.resblock_updown,
+        patch=u.patch,
     )
     return Denoiser(unet, channels)
 

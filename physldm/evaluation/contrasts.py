@@ -24,6 +24,19 @@ UNSEEN = {
     "SPGR": Acquisition("spgr", te=0.004, tr=0.02, flip_angle=20.0),
 }
 
+# Two usual protocols of each contrast: one brain, scanned in the one way or in the other.
+EITHER_WAY = {
+    "T1w": (
+        Acquisition("mprage", te=0.0032, tr=2.4, ti=1.0),
+        Acquisition("mprage", te=0.003, tr=2.3, ti=0.9),
+    ),
+    "T2w": (Acquisition("spin_echo", te=0.09, tr=3.2), Acquisition("spin_echo", te=0.12, tr=3.2)),
+    "FLAIR": (
+        Acquisition("flair", te=0.091, tr=9.0, ti=2.5),
+        Acquisition("flair", te=0.076, tr=9.0, ti=2.5),
+    ),
+}
+
 
 def subset_psnr(
     vae: PhysicsVAE, batch: Batch, target: Float[Tensor, "S N H W"], inside: Bool[Tensor, "S H W"]
@@ -67,13 +80,18 @@ def unseen_psnr(
     Returns:
         ``unseen.psnr.PDw`` and so on, dB.
     """
-    true = torch.cat([truth[:, :1] * field[:, None], truth[:, 1:]], 1)
+    true = with_gain(truth, field)
     return {
         f"unseen.psnr.{name}": fixed_protocol(
             signal(maps, acquisition, magnitude=True), signal(true, acquisition, magnitude=True), inside
         )["psnr"]
         for name, acquisition in UNSEEN.items()
     }
+
+
+def with_gain(truth: Float[Tensor, "S 3 H W"], field: Float[Tensor, "S H W"]) -> Float[Tensor, "S 3 H W"]:
+    """True maps with PD in scanner units."""
+    return torch.cat([truth[:, :1] * field[:, None], truth[:, 1:]], 1)
 
 
 def gain_field(
@@ -83,3 +101,27 @@ def gain_field(
     n = CONTRASTS.index("T2w")
     exact = signal(truth, acquisitions)[:, n]
     return torch.where(exact > 0, clean[:, n] / exact.clamp_min(1e-12), 0.0)
+
+
+def code_shift(vae: PhysicsVAE, maps: Float[Tensor, "S 3 H W"]) -> dict[str, float]:
+    """How far the code of a scan moves when the same brain is scanned by another usual protocol.
+
+    The root mean square of μ(one protocol) − μ(other), over that of the code's variation between slices. 0: the code
+    knows tissue, not protocols.
+
+    Args:
+        maps: true maps, PD in scanner units.
+
+    Returns:
+        ``shift.T1w`` and so on.
+    """
+    means = []
+    for way in (0, 1):
+        acquisitions = AcquisitionBatch.repeat([pair[way] for pair in EITHER_WAY.values()], len(maps))
+        scaled, scale = scale_images(signal(maps, acquisitions, magnitude=True))
+        means.append(vae.experts(scaled, scale, acquisitions)[0])
+    moved = (means[0] - means[1]).square().mean((0, 2, 3, 4))
+    varies = (means[0] - means[0].mean(0)).square().mean((0, 2, 3, 4))
+    return {
+        f"shift.{c}": value for c, value in zip(EITHER_WAY, (moved / varies).sqrt().tolist(), strict=True)
+    }

@@ -12,7 +12,7 @@ from physldm.errors import InputError
 from physldm.models import PhysicsVAE
 from physldm.runs import Run
 
-from .contrasts import gain_field, subset_psnr, unseen_psnr
+from .contrasts import code_shift, gain_field, subset_psnr, unseen_psnr, with_gain
 from .image import fixed_protocol, paper_protocol
 from .tissue import brain_mask, class_median_maps, class_medians, relative_errors
 
@@ -25,7 +25,7 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
         ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``); where truth is known
         ``truth.t1_mdape`` (also per tissue, ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of
         brain voxels scored as a tissue; ``subset.T1w+FLAIR.psnr.T2w``, from every subset of the scans; where the truth
-        makes one tissue a voxel ``unseen.psnr``, of contrasts that nobody trained on. In sessions where it is not, ``fixed`` compares with the measured scan, where
+        makes one tissue a voxel ``unseen.psnr``, of contrasts that nobody trained on, and ``shift``, how far a code moves with the protocol. In sessions where it is not, ``fixed`` compares with the measured scan, where
         there is signal.
 
     Raises:
@@ -95,7 +95,8 @@ def _session(
     if not has_truth:
         return row
     if store.partial_volume == "properties":
-        row |= unseen_psnr(output.maps, truth, gain_field(target, truth, batch.acquisitions), inside)
+        field = gain_field(target, truth, batch.acquisitions)
+        row |= unseen_psnr(output.maps, truth, field, inside) | code_shift(vae, with_gain(truth, field))
     predictions = {"truth": output.maps}
     if medians is not None:
         predictions["class_median"] = class_median_maps(fractions, medians)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 GROUPS = 16
+
+
+def full_precision(x: Tensor) -> AbstractContextManager:
+    """No autocast in here: logarithms and exponentials need more than bfloat16, which rounds to half a percent."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 class AdaGN(nn.Module):

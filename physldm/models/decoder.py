@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from physldm.config import VaeConfig
 
-from .blocks import AdaGN, ResBlock, SelfAttention
+from .blocks import AdaGN, ResBlock, SelfAttention, full_precision
 
 
 class Decoder(nn.Module):
@@ -48,4 +48,6 @@ class Decoder(nn.Module):
                 h = block(h)
             if level < len(self.blocks) - 1:
                 h = up(F.interpolate(h, scale_factor=2.0, mode="nearest"))
-        return F.pixel_shuffle(self.out(F.silu(self.norm(h))), self.shuffle).float()
+        h = F.silu(self.norm(h))
+        with full_precision(h):
+            return F.pixel_shuffle(self.out(h.float()), self.shuffle)

@@ -135,6 +135,8 @@ class UNet(nn.Module):
         heads: of each attention; divides the width of every level that has one, and of the last.
         time_dim: width of what the blocks are told of the time; 4 × the first width if ``None``.
         resblock_updown: change size in residual blocks, as the paper does, not by single convolutions.
+        patch: places a side that are folded into channels before the first layer, and unfolded after the last: a code of
+            28 × 20 costs as little as one of 14 × 10.
 
     Raises:
         ValueError: flags and widths differ in number, or heads do not divide a width.
@@ -151,8 +153,10 @@ class UNet(nn.Module):
         heads: int = 4,
         time_dim: int | None = None,
         resblock_updown: bool = False,
+        patch: int = 1,
     ) -> None:
         super().__init__()
+        self.patch, channels = patch, channels * patch**2
         _check(widths, blocks, attention, heads)
         time_dim = time_dim or 4 * widths[0]
         self.embedding_dim = widths[0]
@@ -190,7 +194,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "B c h w"], t: Shaped[Tensor, " B"]) -> Float[Tensor, "B c h w"]:
         emb = self.time(time_embedding(t, self.embedding_dim))
-        h = self.first(x)
+        h = self.first(F.pixel_unshuffle(x, self.patch))
         met = [h]
         for layer in self.down:
             h = layer(h, emb)
@@ -202,7 +206,7 @@ class UNet(nn.Module):
                 h = layer(torch.cat([h, met.pop()], dim=1), emb)
             else:
                 h = layer(h, emb, size=met[-1].shape[-2:])
-        return self.last(h)
+        return F.pixel_shuffle(self.last(h), self.patch)
 
 
 def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool], heads: int) -> None:

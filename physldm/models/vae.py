@@ -13,6 +13,7 @@ from physldm.config import VaeConfig
 from physldm.physics import AcquisitionBatch, signal
 from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
+from .blocks import full_precision
 from .decoder import Decoder
 from .encoder import Encoder, protocol_features, scale_images
 from .fusion import FUSIONS
@@ -88,7 +89,7 @@ class PhysicsVAE(nn.Module):
         return tuple(x.unflatten(0, scaled.shape[:2]) for x in said)
 
     def _fuse(self, mean: Tensor, log_var: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        with torch.autocast(mean.device.type, enabled=False):
+        with full_precision(mean):
             return FUSIONS[self.config.fusion](mean, log_var, mask, self.config.prior_expert)
 
     def rebuild(
@@ -120,7 +121,7 @@ class PhysicsVAE(nn.Module):
         mean, log_var = self._fuse(each_mean, each_log_var, mask)
         z = mean if noise is None else mean + torch.exp(0.5 * log_var) * noise
         o = self.decoder(z)
-        with torch.autocast(o.device.type, enabled=False):
+        with full_precision(o):
             maps = tissue_maps(o, self.bias)
             log_gain = _gain_of_all(log_gain, mask)
             # s = G · f(PD, T1, T2)   (Eq. 1; G = 1 unless it is regressed)

@@ -179,7 +179,7 @@ def synthetic_scan(answer: numbers.Real) -> Verdict:
 
 @_verdict
 def product_of_two(answer: Callable) -> Verdict:
-    """Chapter 09: ``answer(mean1, var1, mean2, var2)`` is (mean, variance) of the product of two Gaussians."""
+    """Chapter 07: ``answer(mean1, var1, mean2, var2)`` is (mean, variance) of the product of two Gaussians."""
     if not callable(answer):
         return _not_yet("Pass the function itself: check.product_of_two(my_product).")
     m1, v1, m2, v2 = 1.0, 0.5, 4.0, 3.0
@@ -647,7 +647,7 @@ def misprint(answer) -> Verdict:
     """Chapter 14: the row of Table 1 whose PSNR contradicts its MSE, and the PSNR it should have (dB)."""
     row, decibels = (float(x) for x in answer)
     if row != 16:
-        return _not_yet(f"The range of row {row:g} is within 1 % of that of most others. Work out all sixteen.")
+        return _not_yet(f"The range of row {row:g} is like that of most others. Work out all sixteen.")
     low, high = (20 * math.log10(r / math.sqrt(1388)) for r in OTHER_RANGES)
     if math.isclose(decibels, 30.89, abs_tol=0.015):
         return _not_yet("That is the row, and the PSNR that is printed. Which one does its MSE give?")
@@ -676,6 +676,8 @@ def too_good(answer: Mapping[str, str]) -> Verdict:
     if not isinstance(answer, Mapping) or set(answer) != set(BEHIND):
         return _not_yet('Name all five: {"a": ..., "b": ..., "c": ..., "d": ..., "e": ...}.')
     words = sorted(set(BEHIND.values()))
+    if ... in answer.values():
+        return _not_yet(f"Replace the dots by one of: {', '.join(words)}.")
     if odd := [v for v in answer.values() if v not in words]:
         return _not_yet(f"Found {odd[0]!r}; say one of {', '.join(words)}.")
     wrong = [k for k in BEHIND if answer[k] != BEHIND[k]]
@@ -735,3 +737,144 @@ def repeatable_psnr(answer: Callable) -> Verdict:
         if math.isclose(value, slip, abs_tol=1e-3):
             return _not_yet(hint)
     return _not_yet(f"On a made-up picture it gives {value:.2f} dB, and {right:.2f} would be right.")
+
+
+@_verdict
+def product_of_present(answer: Callable) -> Verdict:
+    """Chapter 07: ``answer(mean, log_var, present)`` is (mean, log variance) of the product of those who are present."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.product_of_present(my_product_of_present).")
+    means, variances, present = (1.0, 7.0, 3.0), (1.0, 0.5, 0.25), torch.tensor([True, False, True])
+    mean, log_var = torch.tensor(means), torch.tensor(variances).log()
+    found = answer(mean, log_var, present)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by mean and log variance.")
+    joint_mean, joint = (float(x) for x in found)
+
+    def belief(experts):
+        precision = sum(1 / v for _, v in experts)
+        return sum(m / v for m, v in experts) / precision, 1 / precision
+
+    experts = list(zip(means, variances, strict=True))
+    two = [experts[0], experts[2]]
+    right_mean, right_var = belief(two)
+    if math.isclose(joint, right_var, rel_tol=1e-4):
+        return _not_yet("The second number is the variance; return its logarithm.")
+    if math.isclose(joint, math.log(belief(experts)[1]), rel_tol=1e-4):
+        return _not_yet("The absent expert has voted.")
+    if math.isclose(joint, math.log(belief([*two, (0.0, 1.0)])[1]), rel_tol=1e-4):
+        return _not_yet("ln σ² = 0 is a variance of 1: a prior expert has voted. Absent is a precision of 0.")
+    if not math.isclose(joint, math.log(right_var), rel_tol=1e-4):
+        return _not_yet(f"The log variance is {joint:.4g}, and {math.log(right_var):.4g} would be right.")
+    if not math.isclose(joint_mean, right_mean, rel_tol=1e-4):
+        return _not_yet(f"The log variance is right; the mean is {joint_mean:.4g}, not {right_mean:.4g}.")
+    nothing = torch.full((3,), torch.nan)
+    mean, log_var = (torch.where(present, x, nothing).requires_grad_() for x in (mean, log_var))
+    with_nan = answer(mean, log_var, present)
+    if not all(math.isfinite(float(x)) for x in with_nan):
+        return _not_yet("With NaN where the scan is absent, NaN comes out: 0 × NaN is NaN.")
+    if any(isinstance(x, Tensor) and x.requires_grad for x in with_nan):
+        sum(with_nan).backward()
+        slopes = [x.grad[1].item() for x in (mean, log_var) if x.grad is not None]
+        if any(slopes):  # NaN counts as true
+            return _not_yet(f"The absent expert gets a gradient of {slopes[0]:g}.")
+    sure = torch.full((3,), -200.0)
+    sure_mean, sure_joint = (float(x) for x in answer(torch.tensor(means), sure, present))
+    if not (
+        math.isclose(sure_mean, 2.0, rel_tol=1e-3)
+        and math.isclose(sure_joint, -200 - math.log(2), rel_tol=1e-5)
+    ):
+        return _not_yet(f"At ln σ² = −200 it gives {sure_mean:.4g} and {sure_joint:.4g}: stay in logarithms.")
+    return Verdict(True, "No overflow, no NaN, and no trace of who was not there.")
+
+
+# Mean and variance of N(0, 1) and N(2, 0.25), fused: precision 1 + 4, half of that, and the mixture's moments.
+FUSED = {"a": ("generalised", 1.6, 0.4), "b": ("mixture", 1.0, 1.625), "c": ("product", 1.6, 0.2)}
+
+
+def fused_curves() -> tuple[Tensor, dict[str, Tensor]]:
+    """Places ``[n]`` and the densities there, ``{"a": [n], ...}``, of :func:`fused`'s three unnamed beliefs."""
+    z = torch.linspace(-3, 5, 401)
+    return z, {
+        k: torch.exp(-((z - m) ** 2) / (2 * v)) / math.sqrt(2 * math.pi * v) for k, (_, m, v) in FUSED.items()
+    }
+
+
+@_verdict
+def fused(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 07: which rule made each of :func:`fused_curves`, ``{"a": ..., "b": ..., "c": ...}``."""
+    if not isinstance(answer, Mapping) or set(answer) != set(FUSED):
+        return _not_yet('Name all three: {"a": ..., "b": ..., "c": ...}.')
+    rules = sorted(rule for rule, *_ in FUSED.values())
+    for curve, name in answer.items():
+        if name is ...:
+            return _not_yet("Replace the dots by the names of the rules.")
+        if name not in rules:
+            return _not_yet(f"{curve}: found {name!r}, expected one of {', '.join(rules)}.")
+    if answer["b"] != "mixture":
+        return _not_yet("The mixture's mean is the plain average of 0 and 2. Which curve peaks there?")
+    if answer["c"] != "product":
+        return _not_yet("a and c share their mean. In which of the two rules do precisions add, not average?")
+    return Verdict(True, "a: precisions averaged; b: nobody is asked how sure he is; c: precisions added.")
+
+
+@_verdict
+def one_prior(answer: tuple[float, float]) -> Verdict:
+    """Chapter 07: (mean, variance) from three posteriors under a standard Gaussian prior, which counts once."""
+    found = tuple(float(x) for x in answer)
+    if len(found) != 2:
+        return _not_yet("Give two numbers: (mean, variance).")
+    means, precisions = (1.0, 1.2, 1.5), (2.0, 2.5, 4.0)
+
+    def belief(priors):
+        precision = sum(precisions) + priors
+        return sum(m * p for m, p in zip(means, precisions, strict=True)) / precision, 1 / precision
+
+    def is_(value):
+        return all(math.isclose(a, b, rel_tol=5e-3) for a, b in zip(found, value, strict=True))
+
+    mean, variance = belief(-2)
+    if is_((mean, variance)):
+        return Verdict(True, "Three copies of the prior went in, two came out.")
+    if is_((mean, 1 / variance)):
+        return _not_yet("The second number is the precision. Its inverse is the variance.")
+    if is_(belief(0)):
+        return _not_yet("That is Eq. 3: the prior is in there three times. Once is right.")
+    if is_(belief(1)):
+        return _not_yet("A prior expert is a fourth copy of the prior. Here copies must be taken out.")
+    if is_(belief(-3)):
+        return _not_yet("Now the prior is not counted at all. One copy belongs.")
+    if is_(belief(-1)):
+        return _not_yet("One copy is taken out, and N is three. How many are too many?")
+    return _not_yet("Add the precisions, take away those of the surplus priors; the prior's mean is 0.")
+
+
+@_verdict
+def relative_error(answer: Callable) -> Verdict:
+    """Chapter 09: ``answer(s, x, c)`` is the second mean of eq-recon: the error as a share of what is there."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.relative_error(my_relative_error).")
+    s, x, c = (0.9, 0.25, 0.1), (1.0, 0.05, 0.3), 0.12
+    found = answer(torch.tensor(s), torch.tensor(x), c)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the mean.")
+    if isinstance(found, Tensor) and found.numel() > 1:
+        return _not_yet("That is one number a voxel. The bar in the equation is their mean.")
+    found, n = float(found), len(s)
+    pairs = list(zip(s, x, strict=True))
+    right = sum(abs(a - b) / (b + c) for a, b in pairs) / n
+    slips = {
+        sum((a - b) / (b + c) for a, b in pairs) / n: "Errors up and down cancel: the bars mean absolute values.",
+        right * n: "That is the sum over the voxels. The bar means their mean.",
+        sum(abs(a - b) / b for a, b in pairs) / n: "Without the floor c a voxel of air would divide by zero.",
+        sum(abs(a - b) / (a + c) for a, b in pairs) / n: "The share is of the scan x, not of the reconstruction.",
+        sum(abs(a - b) for a, b in pairs) / sum(b + c for _, b in pairs): "Divide voxel by voxel, then take the mean.",
+        sum(abs(a - b) for a, b in pairs) / n: "That is the plain error. Divide it by what is there, x + c.",
+        sum((a - b) ** 2 for a, b in pairs) / n: "That is the first term. The second is not squared.",
+    }  # fmt: skip
+    if math.isclose(found, right, rel_tol=1e-4):
+        return Verdict(True, "An error of 0.2 counts 0.48 where x = 0.3, and 1.18 where x = 0.05.")
+    for slip, hint in slips.items():
+        if math.isclose(found, slip, rel_tol=1e-4):
+            return _not_yet(hint)
+    return _not_yet(f"For s = {s}, x = {x}, c = {c} it gives {found:.4g}.")

@@ -1,37 +1,78 @@
 import pytest
 import pytorch_msssim
 import torch
-from monai.metrics.regression import MultiScaleSSIMMetric
-from skimage.metrics import peak_signal_noise_ratio
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as tm_ms_ssim
+import torchmetrics.functional as tm
+from monai.metrics.regression import MAEMetric, MSEMetric, MultiScaleSSIMMetric, PSNRMetric, SSIMMetric
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import peak_signal_noise_ratio as tm_psnr
+from torchmetrics.functional.image import structural_similarity_index_measure as tm_ssim
 
-from physldm.evaluation.image import fixed_protocol, mae, ms_ssim, mse, paper_protocol, psnr
+from physldm.evaluation.image import WEIGHTS, fixed_protocol, mae, ms_ssim, mse, paper_protocol, psnr, ssim
 
 G = torch.Generator().manual_seed(0)
-TARGET = torch.rand(2, 1, 224, 160, generator=G, dtype=torch.float64)
+TARGET = torch.rand(2, 1, 224, 192, generator=G, dtype=torch.float64)  # five scales of a window of 11 fit
 TARGET = torch.nn.functional.avg_pool2d(TARGET, 5, 1, 2)
 PRED = (TARGET + 0.05 * torch.randn(TARGET.shape, generator=G, dtype=torch.float64)).clamp(0, 1)
+R = 1.3
+THREE = tuple(w / sum(WEIGHTS[:3]) for w in WEIGHTS[:3])
+near = pytest.approx
 
 
-def test_simple_errors_against_numpy_and_skimage():
-    assert mse(PRED, TARGET).item() == pytest.approx(((PRED - TARGET).numpy() ** 2).mean())
-    assert mae(PRED, TARGET, reduction="none").shape == (2,)
-    found = psnr(PRED, TARGET, data_range=1.3, reduction="none").tolist()
+def test_simple_errors_against_three_libraries():
+    square, absolute, decibels = mse(PRED, TARGET), mae(PRED, TARGET), psnr(PRED, TARGET, data_range=R)
+    assert square.item() == near(tm.mean_squared_error(PRED, TARGET).item())
+    assert square.item() == near(MSEMetric()(PRED, TARGET).mean().item())
+    assert square.item() == near(mean_squared_error(TARGET.numpy(), PRED.numpy()))
+    assert absolute.item() == near(tm.mean_absolute_error(PRED, TARGET).item())
+    assert absolute.item() == near(MAEMetric()(PRED, TARGET).mean().item())
+    assert decibels.item() == near(tm_psnr(PRED, TARGET, data_range=R, dim=(1, 2, 3)).item(), abs=1e-5)
+    assert decibels.item() == near(PSNRMetric(max_val=R)(PRED, TARGET).mean().item(), abs=1e-5)
+    found = psnr(PRED, TARGET, data_range=R, reduction="none").tolist()
     for value, p, t in zip(found, PRED, TARGET, strict=True):
-        assert value == pytest.approx(peak_signal_noise_ratio(t.numpy(), p.numpy(), data_range=1.3), abs=1e-9)
+        assert value == near(peak_signal_noise_ratio(t.numpy(), p.numpy(), data_range=R), abs=1e-9)
 
 
-def test_ms_ssim_against_three_libraries():
-    args = {"data_range": 1.0, "kernel_size": 9}
-    ours = ms_ssim(PRED, TARGET, **args).item()
-    assert ours == pytest.approx(
-        pytorch_msssim.ms_ssim(PRED, TARGET, data_range=1.0, win_size=9).item(), abs=1e-5
-    )
-    # torchmetrics pads and cuts its window by 3.5 σ: σ = 9/7 … makes it 9 wide with the same weights as ours
-    four = ms_ssim(PRED, TARGET, data_range=1.0, kernel_size=4).item()
-    monai = MultiScaleSSIMMetric(spatial_dims=2, data_range=1.0, kernel_size=4, kernel_sigma=1.5)
-    assert four == pytest.approx(monai(PRED.float(), TARGET.float()).mean().item(), abs=1e-4)
-    assert tm_ms_ssim(PRED, PRED, data_range=1.0, kernel_size=9).item() == pytest.approx(1.0)
+def torchmetrics_ssim(pred, target):
+    """Its map, less the border for which it reflects the image; ours uses no window that leaves the image."""
+    _, full = tm_ssim(pred, target, data_range=R, return_full_image=True)
+    return full[..., 5:-5, 5:-5].mean((1, 2, 3))
+
+
+def torchmetrics_ms_ssim(pred, target, weights):
+    """Put together from its SSIM scale by scale, for its own MS-SSIM has that border at the coarsest."""
+    result = 1.0
+    for weight in weights[:-1]:
+        _, contrast = tm_ssim(pred, target, data_range=R, return_contrast_sensitivity=True, reduction="none")
+        result = result * contrast**weight
+        pred, target = (torch.nn.functional.avg_pool2d(image, 2) for image in (pred, target))
+    return (result * torchmetrics_ssim(pred, target) ** weights[-1]).mean()
+
+
+def test_ssim_against_four_libraries():
+    found = ssim(PRED, TARGET, data_range=R, reduction="none")
+    assert found.tolist() == near(torchmetrics_ssim(PRED, TARGET).tolist(), abs=1e-5)
+    assert found.mean().item() == near(pytorch_msssim.ssim(PRED, TARGET, data_range=R).item(), abs=1e-5)
+    assert found.tolist() == near(SSIMMetric(2, data_range=R)(PRED, TARGET).flatten().tolist(), abs=1e-5)
+    for value, p, t in zip(found.tolist(), PRED, TARGET, strict=True):
+        settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        assert value == near(structural_similarity(t[0].numpy(), p[0].numpy(), data_range=R, **settings), abs=1e-9)  # fmt: skip
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, THREE], ids=["five scales", "three scales"])
+def test_ms_ssim_against_three_libraries(weights):
+    found = ms_ssim(PRED, TARGET, data_range=R, weights=weights).item()
+    assert found == near(torchmetrics_ms_ssim(PRED, TARGET, weights).item(), abs=1e-5)
+    theirs = pytorch_msssim.ms_ssim(PRED, TARGET, data_range=R, weights=list(weights))
+    assert found == near(theirs.item(), abs=1e-5)
+    monai = MultiScaleSSIMMetric(2, data_range=R, weights=weights)
+    assert found == near(monai(PRED, TARGET).mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("kernel_size", [4, 9])
+def test_other_windows_against_monai(kernel_size):
+    found = ms_ssim(PRED, TARGET, data_range=R, kernel_size=kernel_size).item()
+    monai = MultiScaleSSIMMetric(2, data_range=R, kernel_size=kernel_size)
+    assert found == near(monai(PRED, TARGET).mean().item(), abs=1e-5)
 
 
 def test_mask_counts_only_what_it_shows():
@@ -48,7 +89,7 @@ def test_errors():
     with pytest.raises(ValueError, match="data_range"):
         psnr(PRED, TARGET, data_range=0.0)
     with pytest.raises(ValueError, match="at least 176"):
-        ms_ssim(PRED, TARGET, data_range=1.0)
+        ms_ssim(PRED[..., :160], TARGET[..., :160], data_range=1.0)
     with pytest.raises(ValueError, match="equal"):
         mse(PRED, TARGET[:1])
     with pytest.raises(ValueError, match="reduction"):

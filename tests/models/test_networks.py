@@ -131,3 +131,17 @@ def test_unet_knows_the_timestep_and_takes_odd_sizes():
     x = torch.randn(2, 4, 14, 10)
     a, b = unet(x, torch.tensor([1, 1])), unet(x, torch.tensor([900, 900]))
     assert a.shape == x.shape and not torch.allclose(a, b)
+
+
+def test_a_patched_unet_is_the_same_network_on_folded_codes():
+    torch.manual_seed(0)
+    patched, plain = (
+        UNet(3, widths=(32,), blocks=1, attention=(False,), patch=2),
+        UNet(12, widths=(32,), blocks=1, attention=(False,)),
+    )
+    torch.nn.init.normal_(patched.last[-1].weight, std=0.1)
+    plain.load_state_dict(patched.state_dict())
+    x, t = torch.randn(2, 3, 28, 20), torch.tensor([3, 700])
+    folded = x.reshape(2, 3, 14, 2, 10, 2).permute(0, 1, 3, 5, 2, 4).reshape(2, 12, 14, 10)
+    expected = plain(folded, t).reshape(2, 3, 2, 2, 14, 10).permute(0, 1, 4, 2, 5, 3).reshape(x.shape)
+    torch.testing.assert_close(patched(x, t), expected)

@@ -1,0 +1,123 @@
+"""The 16 rows of the paper's Table 1: four switches of the VAE, each on and off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from physldm.config import Config
+from physldm.data.slices import phantom_store
+from physldm.errors import writing
+from physldm.evaluation import evaluate
+from physldm.runs import Run
+
+SUBSETS = 0.5  # share of slices that modality dropout takes scans from
+SWITCHES = ("G regression", "modality dropout", "T1 & T2 prior", "AdaGN")
+# The table's columns: name, key of the scores, digits.
+COLUMNS = (
+    ("MSE", "paper.mse", 0),
+    ("MAE", "paper.mae", 2),
+    ("MS-SSIM", "paper.ms_ssim", 4),
+    ("PSNR", "paper.psnr", 2),
+    ("PSNR, fixed", "fixed.psnr", 2),
+    ("T1 error %", "truth.t1_mdape", 1),
+    ("T2 error %", "truth.t2_mdape", 1),
+    ("PD error %", "truth.pd_mdape", 1),
+    ("unseen PSNR", "unseen.psnr", 2),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: which switches are on (in the order of ``SWITCHES``), and the seed."""
+
+    switches: tuple[bool, bool, bool, bool]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return "".join(letter if on else "-" for letter, on in zip("GDPA", self.switches, strict=True)) + (
+            f"-seed{self.seed}"
+        )
+
+    def config(self, base: Config) -> Config:
+        """``base`` with these switches and this seed."""
+        gain, dropout, prior, adagn = self.switches
+        return base.model_copy(
+            update={
+                "seed": self.seed,
+                "vae": base.vae.model_copy(update={"gain": gain, "adagn": adagn}),
+                "augment": base.augment.model_copy(update={"subsets": SUBSETS if dropout else 0.0}),
+                "loss": base.loss.model_copy(update={"prior": base.loss.prior if prior else 0.0}),
+                "vae_stage": base.vae_stage.model_copy(
+                    update={"steps": base.ablation_steps} if base.ablation_steps else {}
+                ),
+            }
+        )
+
+
+def rows(seeds: Sequence[int]) -> list[Row]:
+    """All rows, in the order of the paper's table."""
+    every = [
+        (g, d, p, a)
+        for a, p, (d, g) in product((True, False), (True, False), product((True, False), repeat=2))
+    ]
+    return [Row(switches, seed) for seed in seeds for switches in every]
+
+
+def ablate(out: Path, base: Config, seeds: Sequence[int]) -> Iterator[dict]:
+    """Trains and scores row after row, each in a run of its own below ``out``; what is done stays done.
+
+    All rows see the same data, those of ``base``. After each row ``ablation.json`` is written anew.
+
+    Yields:
+        A row's switches, seed and scores.
+
+    Raises:
+        InputError: ``out`` holds rows of another configuration, or cannot be written.
+    """
+    from . import train
+
+    with writing(out, "a folder to write to (--out)"):
+        out.mkdir(parents=True, exist_ok=True)
+    store = phantom_store(base.data, base.seed, out / "slices")
+    found = []
+    for row in rows(seeds):
+        folder = out / row.name
+        train(folder, row.config(base), "vae", store.folder)
+        scored = folder / "metrics.json"
+        if not scored.exists():
+            scores = evaluate(Run(folder))
+            with writing(scored, "room to write scores"):
+                scored.write_text(json.dumps(scores, indent=1), encoding="utf-8")
+        switches = dict(zip(SWITCHES, row.switches, strict=True))
+        found.append({**switches, "seed": row.seed, **json.loads(scored.read_text(encoding="utf-8"))})
+        with writing(out / "ablation.json", "room to write a table"):
+            (out / "ablation.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        yield found[-1]
+
+
+def table(found: Sequence[dict]) -> str:
+    """The rows as Markdown, best score of a column in bold; with several seeds the mean of each row over them."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in found:
+        groups.setdefault(tuple(row[s] for s in SWITCHES), []).append(row)
+    means = {
+        key: [sum(r[k] for r in same) / len(same) for _, k, _ in COLUMNS] for key, same in groups.items()
+    }
+    best = [
+        (max if "PSNR" in name or "SSIM" in name else min)(row[i] for row in means.values())
+        for i, (name, _, _) in enumerate(COLUMNS)
+    ]
+    lines = [
+        "| " + " | ".join([*SWITCHES, *(name for name, _, _ in COLUMNS)]) + " |",
+        "|" + " :-: |" * len(SWITCHES) + " --: |" * len(COLUMNS),
+    ]
+    for key, values in means.items():
+        cells = [f"{v:.{d}f}" for v, (_, _, d) in zip(values, COLUMNS, strict=True)]
+        cells = [f"**{c}**" if v == b else c for c, v, b in zip(cells, values, best, strict=True)]
+        lines.append("| " + " | ".join(["✓" if on else "" for on in key] + cells) + " |")
+    return "\n".join(lines)
