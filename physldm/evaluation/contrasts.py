@@ -103,23 +103,25 @@ def gain_field(
     return torch.where(exact > 0, clean[:, n] / exact.clamp_min(1e-12), 0.0)
 
 
-def code_shift(vae: PhysicsVAE, maps: Float[Tensor, "S 3 H W"]) -> dict[str, float]:
+def code_shift(vae: PhysicsVAE, maps: Float[Tensor, "S 3 H W"], told: bool = True) -> dict[str, float]:
     """How far the code of a scan moves when the same brain is scanned by another usual protocol.
 
-    The root mean square of μ(one protocol) − μ(other), over that of the code's variation between slices. 0: the code
-    knows tissue, not protocols.
+    Equation: eq-code-shift. The root mean square of μ(one protocol) − μ(other), over that of the code's variation
+    between slices. 0: the code knows tissue, not protocols.
 
     Args:
-        maps: true maps, PD in scanner units.
+        maps: true maps, PD in scanner units. told: whether the encoder is told of the other protocol, or takes the
+            second scan for one of the first.
 
     Returns:
         ``shift.T1w`` and so on.
     """
-    means = []
+    means, first = [], AcquisitionBatch.repeat([pair[0] for pair in EITHER_WAY.values()], len(maps))
     for way in (0, 1):
         acquisitions = AcquisitionBatch.repeat([pair[way] for pair in EITHER_WAY.values()], len(maps))
         scaled, scale = scale_images(signal(maps, acquisitions, magnitude=True))
-        means.append(vae.experts(scaled, scale, acquisitions)[0])
+        announced = acquisitions if told else first
+        means.append(vae.experts(scaled, scale, announced)[0])
     moved = (means[0] - means[1]).square().mean((0, 2, 3, 4))
     varies = (means[0] - means[0].mean(0)).square().mean((0, 2, 3, 4))
     return {

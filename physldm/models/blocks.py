@@ -34,14 +34,19 @@ class AdaGN(nn.Module):
             nn.init.zeros_(self.scale_shift.weight)
             nn.init.zeros_(self.scale_shift.bias)
 
+    def scale_and_shift(self, code: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
+        """s and b of every channel, as this code of a protocol asks for them."""
+        s, b = self.scale_shift(code).chunk(2, dim=-1)
+        return 1 + s, b  # the layer learns s − 1
+
     def forward(
         self, h: Float[Tensor, "B C H W"], code: Float[Tensor, "B D"] | None = None
     ) -> Float[Tensor, "B C H W"]:
         if self.scale_shift is None:
             return self.norm(h)
-        s, b = self.scale_shift(code)[:, :, None, None].chunk(2, dim=1)
-        # s · GroupNorm(h) + b, the layer learning s − 1
-        return torch.addcmul(b.to(h.dtype), self.norm(h), (1 + s).to(h.dtype))
+        s, b = (x[:, :, None, None].to(h.dtype) for x in self.scale_and_shift(code))
+        # s · GroupNorm(h) + b
+        return torch.addcmul(b, self.norm(h), s)
 
 
 class ResBlock(nn.Module):

@@ -11,6 +11,7 @@ from .figures import (
     show_surface,
     tissue_lines,
 )
+from .overview import show_overview
 from .scanner import scanner
 from .widgets import bounds_explorer
 
@@ -23,6 +24,7 @@ __all__ = [
     "show_images",
     "show_log",
     "show_maps",
+    "show_overview",
     "show_ranges",
     "show_surface",
     "tissue_lines",

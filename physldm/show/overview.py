@@ -19,7 +19,7 @@ FUSION_NAMES = {
 }
 
 
-def overview(vae: PhysicsVAE, size: tuple[int, int] = (112, 80)) -> Figure:
+def show_overview(vae: PhysicsVAE, size: tuple[int, int] = (112, 80)) -> Figure:
     """How three scans become a code, tissue and scans again; shapes are those of one pass through ``vae``.
 
     Args:

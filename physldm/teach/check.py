@@ -771,7 +771,7 @@ def product_of_present(answer: Callable) -> Verdict:
     nothing = torch.full((3,), torch.nan)
     mean, log_var = (torch.where(present, x, nothing).requires_grad_() for x in (mean, log_var))
     with_nan = answer(mean, log_var, present)
-    if not all(math.isfinite(float(x)) for x in with_nan):
+    if not all(torch.as_tensor(x).isfinite() for x in with_nan):
         return _not_yet("With NaN where the scan is absent, NaN comes out: 0 × NaN is NaN.")
     if any(isinstance(x, Tensor) and x.requires_grad for x in with_nan):
         sum(with_nan).backward()
@@ -802,20 +802,24 @@ def fused_curves() -> tuple[Tensor, dict[str, Tensor]]:
 
 @_verdict
 def fused(answer: Mapping[str, str]) -> Verdict:
-    """Chapter 07: which rule made each of :func:`fused_curves`, ``{"a": ..., "b": ..., "c": ...}``."""
-    if not isinstance(answer, Mapping) or set(answer) != set(FUSED):
-        return _not_yet('Name all three: {"a": ..., "b": ..., "c": ...}.')
+    """Chapter 07: which rule made each of :func:`fused_curves`, and which of the three is too sure of a shared error:
+    ``{"a": ..., "b": ..., "c": ..., "too sure": ...}``."""
+    if not isinstance(answer, Mapping) or set(answer) != {*FUSED, "too sure"}:
+        return _not_yet('Give all four: {"a": ..., "b": ..., "c": ..., "too sure": ...}.')
     rules = sorted(rule for rule, *_ in FUSED.values())
-    for curve, name in answer.items():
+    for question, name in answer.items():
+        expected = sorted(FUSED) if question == "too sure" else rules
         if name is ...:
-            return _not_yet("Replace the dots by the names of the rules.")
-        if name not in rules:
-            return _not_yet(f"{curve}: found {name!r}, expected one of {', '.join(rules)}.")
+            return _not_yet("Replace the dots: a rule for each curve, a letter for the one that is too sure.")
+        if name not in expected:
+            return _not_yet(f"{question}: found {name!r}, expected one of {', '.join(expected)}.")
     if answer["b"] != "mixture":
         return _not_yet("The mixture's mean is the plain average of 0 and 2. Which curve peaks there?")
     if answer["c"] != "product":
         return _not_yet("a and c share their mean. In which of the two rules do precisions add, not average?")
-    return Verdict(True, "a: precisions averaged; b: nobody is asked how sure he is; c: precisions added.")
+    if answer["too sure"] != "c":
+        return _not_yet("The names are right. Which rule counts the same error twice as if it were two?")
+    return Verdict(True, "a: precisions averaged; b: nobody is asked how sure they are; c: precisions added.")
 
 
 @_verdict

@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 import torch
 
+from physldm.config import load_preset
 from physldm.data import example_maps
+from physldm.models import PhysicsVAE
 from physldm.physics import Acquisition
 from physldm.show import (
     bounds_explorer,
@@ -11,6 +13,7 @@ from physldm.show import (
     show_curves,
     show_images,
     show_maps,
+    show_overview,
     show_ranges,
     show_surface,
 )
@@ -83,3 +86,14 @@ def test_explorer_is_live_in_a_notebook_and_still_on_a_page(monkeypatch, capsys)
     capsys.readouterr()
     columns.children[0].children[2].value = 5.0
     assert "ti" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change, said", [("vae.fusion=mixture", "mixture of"), ("vae.adagn=true", "product of")]
+)
+def test_the_overview_shows_the_shapes_and_sizes_of_the_model(change, said):
+    vae = PhysicsVAE(load_preset("smoke", [change]).vae)
+    text = "\n".join(t.get_text() for t in show_overview(vae).axes[0].texts)
+    assert "4 × 14 × 10" in text and "3 × 112 × 80" in text and said in text
+    for part in (vae.encoder, vae.decoder):
+        assert f"{sum(p.numel() for p in part.parameters()) / 1e6:.2f} million" in text

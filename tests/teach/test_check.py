@@ -96,10 +96,12 @@ WRONG = {
         lambda m: m,
     ],
     "fused": [
-        {"a": "product", "b": "mixture", "c": "generalised"},
-        {"a": "mixture", "b": "generalised", "c": "product"},
-        {"a": "generalised", "b": "mixture", "c": "PoE"},
-        {"a": ..., "b": ..., "c": ...},
+        {"a": "product", "b": "mixture", "c": "generalised", "too sure": "a"},
+        {"a": "mixture", "b": "generalised", "c": "product", "too sure": "c"},
+        {"a": "generalised", "b": "mixture", "c": "product", "too sure": "b"},
+        {"a": "generalised", "b": "mixture", "c": "PoE", "too sure": "c"},
+        {"a": "generalised", "b": "mixture", "c": "product", "too sure": "product"},
+        {"a": ..., "b": ..., "c": ..., "too sure": ...},
         {"a": "generalised"},
     ],
     "one_prior": [
