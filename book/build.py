@@ -27,7 +27,7 @@ SOLUTION = re.compile(
 
 
 def outputs_key() -> str:
-    """A hash of all that a chapter's outputs depend on beside its cells: package, lock, run."""
+    """A hash of all that a chapter's outputs depend on beside its cells: package, lock, stored results, run."""
     run = open_run().folder
     package = sorted(
         p
@@ -38,8 +38,9 @@ def outputs_key() -> str:
         run / name
         for name in ("config.toml", "vae.safetensors", "ldm.safetensors")
     ]
+    stored = sorted((ROOT / "book" / "results").iterdir())
     digest = hashlib.sha256()
-    for file in [*package, ROOT / "requirements.txt", *trained]:
+    for file in [*package, *stored, ROOT / "requirements.txt", *trained]:
         digest.update(file.name.encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
