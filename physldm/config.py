@@ -58,7 +58,6 @@ class LossConfig(_Section):
     l2: float = Field(ge=0)
     relative_l1: float = Field(ge=0)
     relative_floor: float = Field(gt=0)
-    scales: int = Field(1, ge=1, le=5)
     kl: float = Field(ge=0)
     prior: float = Field(ge=0)
     prior_pd: float = Field(0.0, ge=0)

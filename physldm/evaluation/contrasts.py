@@ -107,7 +107,8 @@ def code_shift(vae: PhysicsVAE, maps: Float[Tensor, "S 3 H W"], told: bool = Tru
     """How far the code of a scan moves when the same brain is scanned by another usual protocol.
 
     Equation: eq-code-shift. The root mean square of μ(one protocol) − μ(other), over that of the code's variation
-    between slices. 0: the code knows tissue, not protocols.
+    between slices, each number of the code weighed by its precision: where an expert has no say in the product its
+    mean may wander. 0: the code knows tissue, not protocols.
 
     Args:
         maps: true maps, PD in scanner units. told: whether the encoder is told of the other protocol, or takes the
@@ -116,14 +117,14 @@ def code_shift(vae: PhysicsVAE, maps: Float[Tensor, "S 3 H W"], told: bool = Tru
     Returns:
         ``shift.T1w`` and so on.
     """
-    means, first = [], AcquisitionBatch.repeat([pair[0] for pair in EITHER_WAY.values()], len(maps))
-    for way in (0, 1):
-        acquisitions = AcquisitionBatch.repeat([pair[way] for pair in EITHER_WAY.values()], len(maps))
-        scaled, scale = scale_images(signal(maps, acquisitions, magnitude=True))
-        announced = acquisitions if told else first
-        means.append(vae.experts(scaled, scale, announced)[0])
-    moved = (means[0] - means[1]).square().mean((0, 2, 3, 4))
-    varies = (means[0] - means[0].mean(0)).square().mean((0, 2, 3, 4))
-    return {
-        f"shift.{c}": value for c, value in zip(EITHER_WAY, (moved / varies).sqrt().tolist(), strict=True)
-    }
+    one, other = (AcquisitionBatch.repeat(way, len(maps)) for way in zip(*EITHER_WAY.values(), strict=True))
+    said = []
+    for taken, announced in ((one, one), (other, other if told else one)):
+        scaled, scale = scale_images(signal(maps, taken, magnitude=True))
+        said.append(vae.experts(scaled, scale, announced))
+    (mean, log_var, _), (moved, _, _) = said
+    precision = torch.exp(-log_var)
+    # Δ² = Σ (μ − μ′)²/σ² / Σ (μ − μ̄)²/σ²
+    away, spread = ((precision * d.square()).sum((0, 2, 3, 4)) for d in (mean - moved, mean - mean.mean(0)))
+    shift = (away / spread).sqrt()
+    return {f"shift.{c}": value for c, value in zip(EITHER_WAY, shift.tolist(), strict=True)}

@@ -34,7 +34,9 @@ class AdaGN(nn.Module):
             nn.init.zeros_(self.scale_shift.weight)
             nn.init.zeros_(self.scale_shift.bias)
 
-    def scale_and_shift(self, code: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
+    def scale_and_shift(
+        self, code: Float[Tensor, "B D"]
+    ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
         """s and b of every channel, as this code of a protocol asks for them."""
         s, b = self.scale_shift(code).chunk(2, dim=-1)
         return 1 + s, b  # the layer learns s − 1

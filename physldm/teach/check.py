@@ -882,3 +882,275 @@ def relative_error(answer: Callable) -> Verdict:
         if math.isclose(found, slip, rel_tol=1e-4):
             return _not_yet(hint)
     return _not_yet(f"For s = {s}, x = {x}, c = {c} it gives {found:.4g}.")
+
+
+@_verdict
+def same_t2w(answer: numbers.Real) -> Verdict:
+    """Chapter 08: the T2 (s) that looks at TE 0.12 s as white matter's 0.070 s does at TE 0.09 s; PD and T1 the same."""
+    found = float(answer)
+    # exp(−0.09/0.070) = exp(−0.12/T2)
+    if math.isclose(found, 0.070 * 0.12 / 0.09, abs_tol=5e-4):
+        return Verdict(True, "TE/T2 is all that counts. That is longer than grey matter's T2, 0.085 s.")
+    if math.isclose(found, 0.070 * 0.09 / 0.12, abs_tol=5e-4):
+        return _not_yet("The other way round: a later echo has faded more, unless T2 is longer.")
+    if math.isclose(found, 0.070 + 0.03, abs_tol=5e-4):
+        return _not_yet(
+            "The echo comes 0.03 s later, but the signal depends on TE/T2, not on their difference."
+        )
+    if math.isclose(found, 0.070, abs_tol=5e-4):
+        return _not_yet("With that T2 the later echo is darker.")
+    if found > 1:
+        return _not_yet("Seconds, please.")
+    ratio = math.exp(-0.12 / found) / math.exp(-0.09 / 0.070) if found > 0 else 0.0
+    return _not_yet(f"With a T2 of {found:.4g} s it is {ratio:.2f} times as bright.")
+
+
+@_verdict
+def undo_group_norm(answer: Callable) -> Verdict:
+    """Chapter 08: ``answer(h, groups)`` gives the s and b ``[B, C]`` with which AdaGN gives back h ``[B, C, H, W]``."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.undo_group_norm(my_scale_and_shift).")
+    draw = torch.Generator().manual_seed(8)
+    scale, shift = torch.rand(2, 2, 6, 1, 1, generator=draw) + torch.tensor([0.5, 3.0]).view(2, 1, 1, 1, 1)
+    h, groups = shift + scale * torch.randn(2, 6, 5, 4, generator=draw), 3
+    found = answer(h, groups)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by s and b.")
+    s, b = found
+    if s is ... or b is ...:
+        return _not_yet("Replace the dots in the function by s and b.")
+    if tuple(s.shape) != (2, 6) or tuple(b.shape) != (2, 6):
+        return _not_yet(
+            f"s is {list(s.shape)} and b {list(b.shape)}; for h of [2, 6, 5, 4] in 3 groups expected [2, 6], one a channel."
+        )
+    norm = torch.nn.functional.group_norm(h, groups)
+    sd, mean = (x.repeat_interleave(2, 1) for x in torch.std_mean(h.reshape(2, 3, -1), -1, correction=0))
+    every_sd, every_mean = torch.std_mean(h.flatten(2), -1, correction=0)
+
+    def close(x, y):
+        return torch.allclose(x.to(y), y, rtol=1e-3)
+
+    if torch.allclose(s[..., None, None] * norm + b[..., None, None], h, atol=0.01):
+        return Verdict(
+            True, "What the norm takes away, s and b can put back, if somebody tells them what it was."
+        )
+    if close(s, mean) and close(b, sd):
+        return _not_yet("s and b have changed places.")
+    if close(s, every_sd) and close(b, every_mean):
+        return _not_yet("Those are mean and SD of each channel. The norm took those of each group.")
+    if close(s, sd.square()):
+        return _not_yet("The variance; the norm divides by its root.")
+    if close(s, 1 / sd):
+        return _not_yet("The norm divided by the SD. What undoes that?")
+    if close(s, sd):
+        return _not_yet("s is right. What did the norm subtract before it divided?")
+    return _not_yet("s · GroupNorm(h) + b is not h. By what did the norm divide, and what did it subtract?")
+
+
+TOLD = Acquisition("flair", te=0.12, tr=8.0, ti=2.2)
+
+
+def unknown_features() -> list[float]:
+    """What the encoder was told of the scan ``TOLD``, for :func:`read_features`; its 99.5th percentile was 700."""
+    from physldm.models.encoder import protocol_features
+    from physldm.physics import AcquisitionBatch
+
+    features = protocol_features(AcquisitionBatch.of([[TOLD]]), torch.tensor([[math.log(700.0)]]))
+    return [round(x, 3) for x in features[0, 0].tolist()]
+
+
+@_verdict
+def read_features(answer: Acquisition) -> Verdict:
+    """Chapter 08: the acquisition that :func:`unknown_features` tells of."""
+    if not isinstance(answer, Acquisition):
+        return _not_yet('Give an acquisition: Acquisition("...", te=..., tr=..., ti=...), times in seconds.')
+    if answer.sequence != TOLD.sequence:
+        return _not_yet(
+            f"{answer.sequence}: which sequence of Eq. 1 inverts (fourth number) and refocuses (fifth)?"
+        )
+    for name, at in (("te", 0), ("tr", 1), ("ti", 2)):
+        found, true = getattr(answer, name), getattr(TOLD, name)
+        if math.isclose(found, true, rel_tol=0.01):
+            continue
+        if any(math.isclose(found, true * math.exp(k), rel_tol=0.01) for k in (-2, -1, 1, 2, 3)):
+            return _not_yet(f"{name.upper()}: mind what is added to the logarithm, to centre it.")
+        return _not_yet(f"{name.upper()} of {found:g} s would be another number in place {at + 1}.")
+    return Verdict(True, f"{TOLD}, and its 99.5th percentile was exp(1.051 + 5.5), about 700.")
+
+
+# Change of T1 in white matter in three trials: the lie, the second scan, the other brain (chapter 08).
+TRIALS = {"a": (0, 13, -11), "b": (-11, 0, -11), "c": (0, 0, 0), "d": (0, 0, -11)}
+NATURES = {"a": "deaf", "b": "listens", "c": "blind", "d": "guesses"}
+
+
+@_verdict
+def who_listens(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 08: what each network of ``TRIALS`` does."""
+    if not isinstance(answer, Mapping) or set(answer) != set(NATURES):
+        return _not_yet('Name all four: {"a": ..., "b": ..., "c": ..., "d": ...}.')
+    words = sorted(NATURES.values())
+    if ... in answer.values():
+        return _not_yet(f"Replace the dots by one of: {', '.join(words)}.")
+    if odd := [v for v in answer.values() if v not in words]:
+        return _not_yet(f"Found {odd[0]!r}; say one of {', '.join(words)}.")
+    wrong = [k for k in NATURES if answer[k] != NATURES[k]]
+    if not wrong:
+        return Verdict(True, "And only one of the four needs AdaGN to be what it is.")
+    return _not_yet(
+        {
+            "a": "a: it was told, and takes the second scan of one brain for another brain all the same.",
+            "b": "b: a lie leads it astray, as far as the equation asks. What does that take?",
+            "c": "c: another brain has the same T1 to it.",
+            "d": "d: it finds the right T1 in every scan, and a lie does not touch it. Whence does it know the protocol?",
+        }[wrong[0]]
+    )
+
+
+SINGULAR_VALUES = (40.0, 30.0, 20.0, 15.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0)
+
+
+@_verdict
+def code_length(answer: int) -> Verdict:
+    """Chapter 06: how many numbers of a linear code hold 95 % of the variance, given ``SINGULAR_VALUES``."""
+    if float(answer) != int(answer):
+        return _not_yet("Give a whole number.")
+
+    def needed(parts):
+        return next(k for k in range(1, len(parts) + 1) if sum(parts[:k]) >= 0.95 * sum(parts))
+
+    squares = [d**2 for d in SINGULAR_VALUES]
+    found, right = int(answer), needed(squares)
+    if found == right:
+        return Verdict(True, f"{right} of {len(squares)}: the variance goes with the squares.")
+    if found == needed(SINGULAR_VALUES):
+        return _not_yet("That adds up the singular values. Variance goes with their squares.")
+    if found == right - 1:
+        return _not_yet("One short. If you took an index from Python, it counts from 0.")
+    if not 1 <= found <= len(squares):
+        return _not_yet(f"There are {len(squares)} singular values.")
+    return _not_yet(f"{found} numbers hold {sum(squares[:found]) / sum(squares):.1%} of the variance.")
+
+
+@_verdict
+def draw_from_belief(answer: Callable) -> Verdict:
+    """Chapter 06: ``answer(mean, log_var, noise)`` is a draw from N(μ, σ²) that lets gradients through."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.draw_from_belief(my_draw).")
+    mean = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True)
+    log_var = torch.tensor([-1.0, 0.6], dtype=torch.float64, requires_grad=True)
+    noise = torch.tensor([0.5, -1.5], dtype=torch.float64)
+    found = answer(mean, log_var, noise)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the draw.")
+    if not isinstance(found, Tensor) or found.shape != mean.shape:
+        return _not_yet("Return a tensor of the shape of the mean.")
+    scaled = (torch.exp(0.5 * log_var) * noise).detach()
+    slips = {
+        "That scales the noise by the variance. σ is its root: exp(½ log σ²).": log_var.exp() * noise,
+        "That scales the noise by log σ². What is σ?": log_var * noise,
+        "That is the mean: nothing is drawn.": 0 * noise,
+        "That adds noise of standard deviation 1. Scale it by σ.": noise,
+        "That divides the noise by σ.": noise * torch.exp(-0.5 * log_var),
+    }
+    for hint, slip in slips.items():
+        if torch.allclose(found.double(), mean + slip, atol=1e-6):
+            return _not_yet(hint)
+    if not torch.allclose(found.double(), mean + scaled, atol=1e-6):
+        return _not_yet("The draw must be decided by the noise that is passed in, as in z = μ + σ ε.")
+    if not found.requires_grad:
+        return _not_yet("The number is right, but no gradient comes through: is something detached?")
+    grads = torch.autograd.grad(found.sum(), [mean, log_var], allow_unused=True)
+    slopes = (torch.ones_like(mean), 0.5 * scaled)  # of z in μ and in log σ²
+    if any(
+        g is None or not torch.allclose(g, slope, atol=1e-6) for g, slope in zip(grads, slopes, strict=True)
+    ):
+        return _not_yet("The number is right, but the gradient in μ or in log σ² is not.")
+    return Verdict(True, "The noise comes from outside, so μ and σ are on the gradient's way.")
+
+
+@_verdict
+def kl_by_hand(answer: Callable) -> Verdict:
+    """Chapter 06: ``answer(mean, log_var)`` is KL(N(μ, σ²) ‖ N(0, I)), summed over the numbers of a code."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.kl_by_hand(my_kl).")
+    mean = torch.tensor([0.8, -0.3, 0.0], dtype=torch.float64)
+    log_var = torch.tensor([-1.0, 0.4, -2.0], dtype=torch.float64)
+    found = answer(mean, log_var)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the KL.")
+    found = torch.as_tensor(found)
+    if found.numel() != 1:
+        return _not_yet("Return one number: the sum over the numbers of the code.")
+    # ∫ q ln(q/p) on a fine grid, from the densities themselves
+    z = torch.linspace(-12, 12, 240_001, dtype=torch.float64)[:, None]
+    log_q = -0.5 * ((z - mean) ** 2 / log_var.exp() + log_var + math.log(2 * math.pi))
+    log_p = -0.5 * (z**2 + math.log(2 * math.pi))
+    right = float((log_q.exp() * (log_q - log_p)).sum() * 1e-4)
+    backwards = float((log_p.exp() * (log_p - log_q)).sum() * 1e-4)
+    found = float(found)
+    slips = {
+        right / 3: "That is the mean over the numbers of the code. Sum them.",
+        2 * right: "The half in front is missing.",
+        right + 1.5: "The −1 is missing: a belief that is N(0, 1) must cost nothing.",
+        -right: "The sign: a KL is never negative.",
+        backwards: "That is the KL from the prior to the belief. It is the other way round.",
+        float(0.5 * (mean**2 + log_var - 1 - log_var.exp()).sum()): "σ² and ln σ² have changed places.",
+        float(0.5 * (mean**2 + (0.5 * log_var).exp() - 1 - 0.5 * log_var).sum()): "σ stands where σ² should: "
+        "log_var is the logarithm of the variance.",
+    }
+    if math.isclose(found, right, rel_tol=1e-4):
+        return Verdict(True, f"An integral over the densities gives {right:.4f}, too.")
+    for slip, hint in slips.items():
+        if math.isclose(found, slip, rel_tol=1e-4):
+            return _not_yet(hint)
+    return _not_yet(f"For μ {mean.tolist()} and log σ² {log_var.tolist()} it gives {found:.4g}.")
+
+
+# Three trainings that differ in the weight of the KL only: error of held-out pictures, KL of a code of 6 × 140
+# numbers, and of each channel the root mean squares of σ and μ.
+THREE_VAES = {
+    "a": {
+        "mse": 0.052,
+        "kl": 194.0,
+        "sigma": (0.998, 0.42, 0.995, 0.71, 0.999, 0.93),
+        "mu": (0.05, 0.91, 0.45, 0.70, 0.03, 0.36),
+    },
+    "b": {
+        "mse": 0.030,
+        "kl": 3340.0,
+        "sigma": (0.03, 0.02, 0.03, 0.03, 0.02, 0.03),
+        "mu": (1.4, 1.2, 1.2, 1.1, 1.5, 1.3),
+    },
+    "c": {
+        "mse": 0.143,
+        "kl": 0.2,
+        "sigma": (0.999, 0.999, 0.998, 0.999, 0.999, 0.999),
+        "mu": (0.02, 0.02, 0.03, 0.02, 0.02, 0.03),
+    },
+}
+
+
+@_verdict
+def silent_channels(answer: Mapping) -> Verdict:
+    """Chapter 06: which of ``THREE_VAES`` had the heaviest KL, and which channels of ``a`` say nothing."""
+    if not isinstance(answer, Mapping) or set(answer) != {"heaviest", "silent"}:
+        return _not_yet('Give both: {"heaviest": "...", "silent": {...}}.')
+    if answer["heaviest"] is ... or answer["silent"] is ...:
+        return _not_yet("Replace the dots by a letter and by a set of channels.")
+    heaviest = min(THREE_VAES, key=lambda name: THREE_VAES[name]["kl"])
+    if str(answer["heaviest"]).strip().lower() != heaviest:
+        return _not_yet("The heaviest weight presses the KL down the most, whatever becomes of the picture.")
+    cost = [
+        0.5 * (m**2 + s**2 - 1 - math.log(s**2))
+        for s, m in zip(THREE_VAES["a"]["sigma"], THREE_VAES["a"]["mu"], strict=True)
+    ]
+    silent = {k for k, value in enumerate(cost) if value < 0.01}
+    found = {int(k) for k in answer["silent"]}
+    if strangers := found - set(range(len(cost))):
+        return _not_yet(f"There is no channel {min(strangers)}: they are numbered from 0 to {len(cost) - 1}.")
+    if loud := found - silent:
+        k = min(loud)
+        return _not_yet(f"Channel {k} costs {cost[k]:.3f} a number. Look at its μ as well as its σ.")
+    if missed := silent - found:
+        return _not_yet(f"Channel {min(missed)} costs {cost[min(missed)]:.4f} a number: less than 0.01.")
+    return Verdict(True, "Silent is σ = 1 and μ = 0. A channel with σ near 1 whose μ moves still speaks.")

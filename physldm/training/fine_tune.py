@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from tqdm.auto import tqdm
 from physldm.config import LossConfig
 from physldm.models import PhysicsVAE
 from physldm.models.discriminator import PatchDiscriminator
+from physldm.models.encoder import scale_images
 from physldm.models.perceptual import Lpips
 from physldm.runs import Run, latent_shape
 
@@ -20,7 +22,10 @@ from .engine import batch_order, keyed_draw, learning_rate
 from .losses import ramp, real_or_made, shown, vae_loss
 from .vae_stage import subsets
 
-FINE_TUNING = 3  # after the stages' numbers: draws of its own
+FINE_TUNING, CRITIC = 3, 4  # after the numbers of the stages: draws of their own
+# With Adam's usual 0.9 a critic takes several times as many steps to tell anything.
+CRITIC_BETAS = (0.5, 0.999)
+Curves = dict[str, list[float]]
 
 
 def fresh_critic(seed: int) -> PatchDiscriminator:
@@ -30,92 +35,118 @@ def fresh_critic(seed: int) -> PatchDiscriminator:
         return PatchDiscriminator()
 
 
+class _Learner:
+    """A network with an Adam of its own; ``bf16`` where the run was trained so."""
+
+    def __init__(self, run: Run, module: nn.Module, betas: tuple[float, float]):
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.bf16 = run.config.precision == "bf16-mixed"
+        self.module = module.to(self.device)
+        self.adam = torch.optim.Adam(module.parameters(), betas=betas)
+
+    def __call__(self, *inputs):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.module(*inputs)
+
+    def learn(self, value: Tensor, rate: float) -> None:
+        if not torch.isfinite(value):
+            raise FloatingPointError(f"fine-tuning: a loss is {value.item()}")
+        self.adam.param_groups[0]["lr"] = rate
+        self.adam.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self.adam.step()
+
+    def judge(self, real: Tensor, made: Tensor, rate: float) -> dict[str, Tensor]:
+        """One step of a critic; its loss and mean verdicts."""
+        on_real, on_made = self(real), self(made)
+        value = real_or_made(on_real, on_made)
+        self.learn(value, rate)
+        return {"discriminator": value, "logit_real": on_real.mean(), "logit_made": on_made.mean()}
+
+    def finished(self) -> nn.Module:
+        return self.module.requires_grad_(True).cpu().eval()
+
+
+def train_critic(
+    run: Run, spoil: Callable[[Tensor], Tensor], steps: int, seed: int = 0, *, lr: float = 1e-4
+) -> tuple[PatchDiscriminator, Curves]:
+    """Teaches a fresh critic to tell a run's training scans from spoiled ones, one contrast of each slice at a time.
+
+    Args:
+        spoil: scans ``[B, 1, H, W]`` in scanner units → what passes for made.
+
+    Returns:
+        The critic, and of every step its loss and mean verdicts.
+    """
+    critic = _Learner(run, fresh_critic(seed), CRITIC_BETAS)
+    store, stage, curves = run.store, run.config.vae_stage, defaultdict(list)
+    slices = store.slices("train")
+    for step in tqdm(range(steps), desc="training a critic", unit="step", mininterval=1.0):
+        batch = store.batch(slices[batch_order(len(slices), stage, seed, CRITIC, step, 0, 1)])
+        draw = keyed_draw(seed, CRITIC, 1, step)
+        which = torch.multinomial(batch.mask.float(), 1, generator=draw)[:, 0]  # of the scans that are there
+        scans = batch.images[torch.arange(len(which)), which][:, None]
+        scale = scale_images(scans)[1]
+        real, made = (shown(x, scale, None).to(critic.device) for x in (scans, spoil(scans)))
+        for name, part in critic.judge(real, made, lr).items():
+            curves[name].append(part.item())
+    return critic.finished(), dict(curves)
+
+
 def fine_tune(
     run: Run,
     loss: LossConfig,
     steps: int,
     seed: int = 0,
     *,
-    lr: float = 3e-4,
+    lr: float = 2e-4,
     critic: PatchDiscriminator | None = None,
-) -> tuple[PhysicsVAE, dict[str, list[float]]]:
+) -> tuple[PhysicsVAE, Curves]:
     """Trains a copy of a run's VAE for some more steps, on the run's training slices but with ``loss``.
 
     The rate warms up over a tenth of the steps and then falls to zero. The same seed gives the same slices, mirrors and
-    noise under every loss. Nothing is written; the run itself stays as it is.
+    noise under every loss. Nothing is written, and the run stays as it is.
 
     Args:
-        loss: its ramp counts steps of this tuning. lr: of Adam. critic: learns in place where ``loss.adversarial``
-            is above 0; by default a fresh one.
+        loss: its ramp counts steps of this tuning. lr: of Adam. critic: where ``loss.adversarial`` is above 0, the
+            discriminator to begin with, which learns in place; by default a fresh one.
 
     Returns:
         The tuned VAE, and of every step the loss, its parts (unweighted) and the seconds it took.
 
     Raises:
         InputError: the run has no weights or no data, or LPIPS is asked for and its AlexNet has not been fetched.
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: a loss is not finite.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    vae = copy.deepcopy(run.vae).to(device).train()
-    perceptual = Lpips().to(device) if loss.perceptual else None
-    learners: list[nn.Module] = [vae]
-    if loss.adversarial:
-        critic = (critic or fresh_critic(seed)).to(device)
-        learners.append(critic)
-    else:
-        critic = None
-    optimizers = [torch.optim.Adam(learner.parameters()) for learner in learners]
+    vae = _Learner(run, copy.deepcopy(run.vae).train(), (0.9, 0.999))
+    judge = _Learner(run, critic or fresh_critic(seed), CRITIC_BETAS) if loss.adversarial else None
+    perceptual = Lpips().to(vae.device) if loss.perceptual else None
     stage = run.config.vae_stage.model_copy(update={"lr": lr, "warmup": steps // 10, "cosine": True})
-    store, shape = run.store, latent_shape(run.config, vae)
+    store, shape, curves = run.store, latent_shape(run.config, run.vae), defaultdict(list)
     slices = store.slices("train")
-    curves: dict[str, list[float]] = defaultdict(list)
-
-    def cast() -> torch.autocast:
-        return torch.autocast(device.type, torch.bfloat16, enabled=run.config.precision == "bf16-mixed")
-
-    def judge(pictures: Tensor) -> Tensor:
-        with cast():
-            return critic(pictures)
-
-    def learn(which: int, value: Tensor, rate: float) -> None:
-        if not torch.isfinite(value):
-            raise FloatingPointError(f"fine-tuning: a loss of step {step} is {value.item()}")
-        optimizers[which].param_groups[0]["lr"] = rate
-        optimizers[which].zero_grad()
-        value.backward()
-        nn.utils.clip_grad_norm_(learners[which].parameters(), 1.0)
-        optimizers[which].step()
-
     for step in tqdm(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
         start, rate = time.perf_counter(), learning_rate(step, steps, stage)
-        chosen = slices[batch_order(len(slices), stage, seed, FINE_TUNING, step, 0, 1)]
+        batch = store.batch(slices[batch_order(len(slices), stage, seed, FINE_TUNING, step, 0, 1)])
         draw = keyed_draw(seed, FINE_TUNING, 1, step)
-        batch = store.batch(chosen)
-        images, mask = batch.images.to(device), batch.mask.to(device)
+        images = batch.images
         if torch.rand((), generator=draw) < 0.5:  # a mirrored brain is a brain
             images = images.flip(-1)
-        noise = torch.randn(len(chosen), *shape, generator=draw).to(device)
-        given = subsets(batch.mask, run.config.augment.subsets, draw).to(device)
-        with cast():
-            output = vae(images, batch.acquisitions.to(device), given, noise)
-        if critic:
-            critic.requires_grad_(False)
-        value, parts = vae_loss(
-            output, images, mask, loss, step, perceptual=perceptual, discriminator=judge if critic else None
-        )
-        learn(0, value, rate)
-        parts = {"loss": value} | parts
-        if critic and ramp(step + 1, loss) > 0:
-            critic.requires_grad_(True)
-            real, made = (
-                judge(shown(x.detach(), output.scale, mask)) for x in (images, output.reconstruction)
-            )
-            parts |= {"discriminator": real_or_made(real, made)}
-            parts |= {"logit_real": real.mean(), "logit_made": made.mean()}
-            learn(1, parts["discriminator"], loss.discriminator_lr * rate / lr)
-        for name, part in parts.items():
+        noise = torch.randn(len(images), *shape, generator=draw)
+        given = subsets(batch.mask, run.config.augment.subsets, draw)
+        images, noise, mask, given = (x.to(vae.device) for x in (images, noise, batch.mask, given))
+        output = vae(images, batch.acquisitions.to(vae.device), given, noise)
+        if judge:
+            judge.module.requires_grad_(False)
+        value, parts = vae_loss(output, images, mask, loss, step, perceptual=perceptual, discriminator=judge)
+        vae.learn(value, rate)
+        if judge and ramp(step + 1, loss) > 0:
+            judge.module.requires_grad_(True)
+            real, made = (shown(x.detach(), output.scale, mask) for x in (images, output.reconstruction))
+            parts |= judge.judge(real, made, loss.discriminator_lr * rate / lr)
+        for name, part in {"loss": value, **parts}.items():
             curves[name].append(part.item())
         curves["seconds"].append(time.perf_counter() - start)
-    for learner in learners:
-        learner.cpu().eval()
-    return vae, dict(curves)
+    if judge:
+        judge.finished()
+    return vae.finished(), dict(curves)

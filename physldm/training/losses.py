@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -34,23 +33,16 @@ def reconstruction_loss(
     """L2 and relative L1 of images in units of their 99.5th percentile; absent contrasts do not count.
 
     Equation: eq-recon. Dividing by the scale makes the weights mean the same at any gain; the relative term
-    weighs a dark voxel's error as a share of its own brightness. It looks at ``scales`` sizes of voxel, each twice as
-    wide as the one before: noise and blur average out, a tissue that is half a percent too bright does not.
+    weighs a dark voxel's error as a share of its own brightness.
 
     Returns:
-        Mean of (s − x)², and the mean over scales k of 2ᵏ times the mean of |sₖ − xₖ|/(xₖ + floor), all of images divided
-        by their scale.
+        Mean of (s − x)² and mean of |s − x|/(x + floor), both of images divided by their scale.
     """
     x, s = (y / scale[..., None, None] for y in (images, reconstruction))
     if config.magnitude:  # a scanner stores magnitudes: compare √(s² + ε²)
         s = torch.sqrt(s**2 + SMOOTH**2)
     squared = ((s - x) ** 2).mean((2, 3))
     relative = ((s - x).abs() / (x + config.relative_floor)).mean((2, 3))
-    for k in range(1, config.scales):
-        s, x = F.avg_pool2d(s, 2), F.avg_pool2d(x, 2)
-        # averaging over 2ᵏ × 2ᵏ voxels divides noise by 2ᵏ
-        relative = relative + 2**k * ((s - x).abs() / (x + config.relative_floor)).mean((2, 3))
-    relative = relative / config.scales
     present = torch.ones_like(squared) if mask is None else mask.to(squared)
     return tuple((y * present).sum() / present.sum() for y in (squared, relative))
 

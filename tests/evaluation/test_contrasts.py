@@ -1,12 +1,13 @@
 """Scores of missing and of unseen contrasts, against a model whose answers are known."""
 
+import numpy as np
 import pytest
 import torch
 
 from physldm.data import make_subject
 from physldm.data.slices import Batch
 from physldm.evaluation import evaluate
-from physldm.evaluation.contrasts import UNSEEN, gain_field, unseen_psnr
+from physldm.evaluation.contrasts import EITHER_WAY, UNSEEN, code_shift, gain_field, unseen_psnr
 from physldm.evaluation.image import fixed_protocol
 from physldm.physics import AcquisitionBatch, signal
 from physldm.runs import Run
@@ -40,6 +41,42 @@ def test_unseen_contrasts_of_the_true_maps_are_perfect_and_of_others_worse(subje
         image = signal(true, UNSEEN[name.removeprefix("unseen.psnr.")]).abs()[brain].double()
         expected = 20 * torch.log10(image.quantile(0.995) / (0.1 * image.square().mean().sqrt()))
         assert value == pytest.approx(expected.item(), abs=0.01)
+
+
+class KnownEncoder:
+    """Two numbers a scan: the mean of the image it sees, surely; and five times that plus the TE it is told, less so."""
+
+    log_var = (0.0, 1.5)
+
+    def experts(self, scaled, scale, acquisitions):
+        seen = scaled.mean((2, 3))
+        mean = torch.stack([seen, 5 * seen + acquisitions.te], -1)[..., None, None]
+        log_var = torch.tensor(self.log_var)[:, None, None].expand_as(mean)
+        return mean, log_var, torch.zeros_like(scale)
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("contrast", EITHER_WAY)
+def test_code_shift_is_the_move_over_the_spread_of_slices_where_the_expert_is_sure(subject, contrast, told):
+    maps = subject.maps * torch.tensor([700.0, 1.0, 1.0])[:, None, None]
+    codes = []  # by hand, slice by slice
+    for way, taken in enumerate(EITHER_WAY[contrast]):
+        te = EITHER_WAY[contrast][way if told else 0].te
+        for picture in signal(maps, taken).abs().numpy():
+            seen = 2 * np.clip(picture / np.quantile(picture, 0.995), 0, 1).mean() - 1
+            codes.append((seen, 5 * seen + te))
+    one, other = np.array(codes).reshape(2, len(maps), 2)
+    weight = np.exp(-np.array(KnownEncoder.log_var))
+    expected = np.sqrt((weight * (one - other) ** 2).sum() / (weight * (one - one.mean(0)) ** 2).sum())
+    found = code_shift(KnownEncoder(), maps, told)[f"shift.{contrast}"]
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_code_of_an_encoder_that_sees_no_difference_does_not_move(subject, monkeypatch):
+    maps = subject.maps * torch.tensor([700.0, 1.0, 1.0])[:, None, None]
+    same = {contrast: (pair[0], pair[0]) for contrast, pair in EITHER_WAY.items()}
+    monkeypatch.setattr("physldm.evaluation.contrasts.EITHER_WAY", same)
+    assert set(code_shift(KnownEncoder(), maps).values()) == {0.0}
 
 
 def test_every_subset_is_scored_as_if_the_others_were_not_there(smoke_run):

@@ -22,6 +22,7 @@ def test_adagn_is_its_equation():
     torch.nn.init.normal_(layer.scale_shift.weight)
     h, code = torch.randn(2, 32, 5, 4).double(), torch.randn(2, 8).double()
     s, b = layer.scale_shift(code).chunk(2, 1)
+    torch.testing.assert_close(layer.scale_and_shift(code), (1 + s, b))
     groups = h.reshape(2, 16, -1)
     norm = (groups - groups.mean(-1, keepdim=True)) / (
         groups.var(-1, unbiased=False, keepdim=True) + 1e-5

@@ -26,8 +26,15 @@ def _psnr(data_range, error):
     return 10 * torch.log10(data_range**2 / error.square().mean())
 
 
+def _group_statistics(h, groups):
+    found = torch.std_mean(h.reshape(len(h), groups, -1), -1, correction=0)
+    return tuple(x.repeat_interleave(h.shape[1] // groups, 1) for x in found)
+
+
 # What a check asks for: the function itself, or what it returns.
 TAKES_FUNCTION = {
+    "draw_from_belief",
+    "kl_by_hand",
     "spin_echo_by_hand",
     "null_time",
     "product_of_two",
@@ -38,6 +45,7 @@ TAKES_FUNCTION = {
     "t2_slope",
     "mixed_flair",
     "repeatable_psnr",
+    "undo_group_norm",
 }
 WRONG = {
     "spin_echo_by_hand": [
@@ -216,6 +224,41 @@ WRONG = {
         [Acquisition.usual("spgr")] * 3,
         ["mprage"],
     ],
+    "code_length": [9, 4, 12, 0, 13, 5.5, "many"],
+    "draw_from_belief": [
+        lambda mean, log_var, noise: mean,
+        lambda mean, log_var, noise: mean + noise,
+        lambda mean, log_var, noise: mean + log_var * noise,
+        lambda mean, log_var, noise: mean + log_var.exp() * noise,
+        lambda mean, log_var, noise: mean + torch.exp(-0.5 * log_var) * noise,
+        lambda mean, log_var, noise: torch.normal(mean, torch.exp(0.5 * log_var)),
+        lambda mean, log_var, noise: (mean + torch.exp(0.5 * log_var) * noise).detach(),
+        lambda mean, log_var, noise: mean + torch.exp(0.5 * log_var).detach() * noise,
+        lambda mean, log_var, noise: 1.3,
+    ],
+    "kl_by_hand": [
+        lambda mean, log_var: 0.5 * (mean**2 + log_var.exp() - 1 - log_var),
+        lambda mean, log_var: 0.5 * (mean**2 + log_var.exp() - 1 - log_var).mean(),
+        lambda mean, log_var: (mean**2 + log_var.exp() - 1 - log_var).sum(),
+        lambda mean, log_var: 0.5 * (mean**2 + log_var.exp() - log_var).sum(),
+        lambda mean, log_var: -0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(),
+        lambda mean, log_var: 0.5 * ((1 + mean**2) / log_var.exp() - 1 + log_var).sum(),
+        lambda mean, log_var: 0.5 * (mean**2 + log_var - 1 - log_var.exp()).sum(),
+        lambda mean, log_var: 0.5 * (mean**2 + torch.exp(0.5 * log_var) - 1 - 0.5 * log_var).sum(),
+        lambda mean, log_var: 0.0,
+    ],
+    "silent_channels": [
+        {"heaviest": "b", "silent": {0, 4}},
+        {"heaviest": "a", "silent": {0, 4}},
+        {"heaviest": "c", "silent": {0, 2, 4}},
+        {"heaviest": "c", "silent": {0, 2, 4, 5}},
+        {"heaviest": "c", "silent": {0}},
+        {"heaviest": "c", "silent": set()},
+        {"heaviest": "c", "silent": {0, 4, 6}},
+        {"heaviest": ..., "silent": ...},
+        {"heaviest": "c"},
+        "c",
+    ],
     "equal_parts": [500, 999, 0, -1, "x"],
     "same_mse": [
         ([2.0] * 100, [2.0] * 100),
@@ -244,6 +287,34 @@ WRONG = {
         lambda found, clean, brain: _psnr(clean[brain].quantile(0.995), (found - clean)[brain]) / 2,
         lambda found, clean, brain: 25.0,
         lambda found: 0.0,
+    ],
+    "same_t2w": [0.0525, 0.1, 0.07, 93.3, 0.085, 0],
+    "undo_group_norm": [
+        lambda h, groups: tuple(reversed(_group_statistics(h, groups))),
+        lambda h, groups: torch.std_mean(h, (2, 3), correction=0),
+        lambda h, groups: torch.std_mean(h.reshape(len(h), groups, -1), -1, correction=0),
+        lambda h, groups: (1 / _group_statistics(h, groups)[0], -_group_statistics(h, groups)[1]),
+        lambda h, groups: (_group_statistics(h, groups)[0] ** 2, _group_statistics(h, groups)[1]),
+        lambda h, groups: (_group_statistics(h, groups)[0], torch.zeros(h.shape[:2])),
+        lambda h, groups: (torch.ones(h.shape[:2]), torch.zeros(h.shape[:2])),
+        lambda h, groups: (..., ...),
+        lambda h: h,
+    ],
+    "read_features": [
+        Acquisition("mprage", te=0.12, tr=8.0, ti=2.2),
+        Acquisition("spin_echo", te=0.12, tr=8.0),
+        Acquisition("flair", te=0.88, tr=8.0, ti=2.2),
+        Acquisition("flair", te=0.12, tr=2.943, ti=2.2),
+        Acquisition("flair", te=0.12, tr=8.0, ti=0.788),
+        (0.12, 8.0, 2.2),
+    ],
+    "who_listens": [
+        {"a": "guesses", "b": "listens", "c": "blind", "d": "deaf"},
+        {"a": "deaf", "b": "listens", "c": "deaf", "d": "guesses"},
+        {"a": "deaf", "b": "guesses", "c": "blind", "d": "listens"},
+        dict.fromkeys("abcd", "listens"),
+        dict.fromkeys("abcd", "sleeps"),
+        {"a": "deaf"},
     ],
 }
 CHECKS = {

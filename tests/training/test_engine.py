@@ -151,19 +151,6 @@ def test_terms_that_look_real_come_in_by_a_ramp_and_see_only_what_is_there():
     assert real_or_made(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])).item() == 0.25 + 1.0
 
 
-def test_coarse_scales_see_a_bias_and_not_a_checkerboard():
-    rows = torch.arange(16)
-    checkers = 0.1 * (1.0 - 2.0 * ((rows[:, None] + rows) % 2))[None, None]
-    x = torch.full((1, 1, 16, 16), 0.5)
-    for scales, factor in ((1, 1.0), (4, (1 + 2 + 4 + 8) / 4)):
-        config = load_preset("smoke", [f"loss.scales={scales}", "loss.relative_floor=0.1"]).loss
-        _, biased = reconstruction_loss(x + 0.1, x, torch.ones(1, 1), None, config)
-        _, rough = reconstruction_loss(x + checkers, x, torch.ones(1, 1), None, config)
-        # 0.1/(0.5 + 0.1) at every scale, times 2ᵏ; the checkerboard at the first only
-        assert biased.item() == pytest.approx(factor / 6, rel=1e-4)
-        assert rough.item() == pytest.approx(1 / 6 / scales, rel=1e-4)
-
-
 def test_magnitudes_are_compared_where_that_is_asked_for():
     signed, scan = torch.full((1, 1, 2, 2), -0.5), torch.full((1, 1, 2, 2), 0.5)
     for switch, expected in (("false", 1.0), ("true", 0.0)):

@@ -1,0 +1,115 @@
+"""A small plain VAE, trained while the reader waits (chapter 06)."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from physldm.config import StageConfig, VaeConfig
+from physldm.data import make_subject
+from physldm.models.encoder import scale_images
+from physldm.models.plain import PlainOutput, PlainVAE
+from physldm.runs import preset_name
+
+from .engine import batch_order, keyed_draw, learning_rate
+from .losses import kl_to_standard_normal
+
+PLAIN = 5  # after the numbers of the stages and of fine-tuning: draws of its own
+# 8× downsampling and six channels, as the paper's VAE, but thin
+SMALL = VaeConfig(widths=(16, 32, 64), blocks=1, unshuffle=2, latent_channels=6, adagn=False, pd_median=1.0)
+HEIGHT = 88  # mm above the bottom of the box: through the lateral ventricles
+TRAIN, HELDOUT, STEPS = 64, 8, 400
+SMOKE = (14, 5, 12)  # the same three for tests: nothing to look at
+
+
+def _sizes() -> tuple[int, int, int]:
+    return SMOKE if preset_name() == "smoke" else (TRAIN, HELDOUT, STEPS)
+
+
+def _bar(count: int, what: str, unit: str) -> tqdm:
+    # tqdm's bar for notebooks does not look at TQDM_DISABLE by itself
+    return tqdm(range(count), desc=what, unit=unit, mininterval=1.0, disable="TQDM_DISABLE" in os.environ)
+
+
+def t1w_slices(seed: int = 6) -> tuple[Float[Tensor, "n 1 112 80"], Float[Tensor, "m 1 112 80"]]:
+    """T1-weighted slices of made-up subjects, all at one height, 2 mm, in [−1, 1]: to train on, and held out.
+
+    No subject is in both. The ``smoke`` preset makes few.
+    """
+    train, heldout, _ = _sizes()
+    subjects = _bar(train + heldout, "making subjects", "subject")
+    scans = torch.cat([make_subject(seed, i, spacing=2, heights=(HEIGHT,)).scans[:, :1] for i in subjects])
+    images, _ = scale_images(scans)
+    return images[:train], images[train:]
+
+
+def plain_loss(
+    output: PlainOutput, images: Float[Tensor, "B 1 H W"], kl_weight: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean squared error plus ``kl_weight`` times the KL of the code: minus the ELBO, up to a factor and a constant.
+
+    Equation: eq-plain-vae.
+
+    Returns:
+        The loss, and its parts unweighted: ``reconstruction`` and ``kl`` (summed over a code, averaged over images).
+    """
+    parts = {
+        "reconstruction": ((output.reconstruction - images) ** 2).mean(),
+        "kl": kl_to_standard_normal(output.mean, output.log_var),
+    }
+    return parts["reconstruction"] + kl_weight * parts["kl"], parts
+
+
+def train_plain(
+    images: Float[Tensor, "n 1 H W"],
+    kl_weight: float,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    config: VaeConfig = SMALL,
+) -> tuple[PlainVAE, dict[str, tuple[list[int], list[float]]]]:
+    """Trains a fresh plain VAE with Adam: four images a step, mirrored or not, a warm-up, then a cosine to zero.
+
+    The same seed gives the same start, images and noise under every weight. Nothing is written.
+
+    Args:
+        images: in [−1, 1]; H and W multiples of the code's downsampling. kl_weight: see :func:`plain_loss`.
+        steps: by default 400, and a few in the ``smoke`` preset.
+
+    Returns:
+        The VAE, ready to use, and the curves of ``reconstruction`` and ``kl``, ``{name: (steps, values)}``.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    steps = steps or _sizes()[2]
+    stage = StageConfig(steps=steps, batch=4, lr=4e-3, warmup=steps // 20)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # layers draw their start from torch's own generator
+        vae = PlainVAE(config)
+    with torch.no_grad():
+        shape = vae.encode(images[:1])[0].shape[1:]
+    optimizer = torch.optim.Adam(vae.parameters())
+    curves: dict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
+    for step in _bar(steps, f"KL weight {kl_weight:g}", "step"):
+        draw = keyed_draw(seed, PLAIN, 1, step)
+        batch = images[batch_order(len(images), stage, seed, PLAIN, step, 0, 1)]
+        if torch.rand((), generator=draw) < 0.5:  # a mirrored brain is a brain
+            batch = batch.flip(-1)
+        output = vae(batch, torch.randn(len(batch), *shape, generator=draw))
+        loss, parts = plain_loss(output, batch, kl_weight)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"KL weight {kl_weight:g}: the loss of step {step} is {loss.item()}")
+        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, stage)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        for name, part in parts.items():
+            curves[name][0].append(step)
+            curves[name][1].append(part.item())
+    return vae.eval(), dict(curves)
