@@ -1,7 +1,8 @@
-"""How pictures look: LPIPS as a score, and how much of their fine detail is there, and is right."""
+"""How pictures look: LPIPS as a score, how much of the true fine detail is there, and how much is made up."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -15,6 +16,8 @@ from physldm.models.perceptual import Lpips
 from .image import fixed_protocol
 from .tissue import brain_mask, relative_errors
 
+FINE = 0.25  # cycles a voxel: half of the finest that a picture can hold
+
 
 def perceptual_distance(
     pred: Float[Tensor, "B H W"],
@@ -25,8 +28,8 @@ def perceptual_distance(
     """LPIPS of each pair of images (see :class:`physldm.models.perceptual.Lpips`); 0 for equal ones, less is better.
 
     Args:
-        pred, target: magnitudes in scanner units, at least 64 voxels a side. data_range: the value that is shown as
-            white, one number or one an image; 0 is black, and what lies beyond either is not cut off.
+        pred, target: in scanner units, at least 64 voxels a side. data_range: what is shown as white, one number or
+            one an image; 0 is shown as black, and what lies beyond either is not cut off.
 
     Raises:
         ValueError: shapes that differ, smaller images, a range that is not positive.
@@ -49,63 +52,68 @@ def _network() -> Lpips:
     return Lpips()
 
 
-FINE = 0.25  # cycles a voxel: half of the finest that a picture can hold
-
-
 def fine_detail(
     pred: Float[Tensor, "B H W"], target: Float[Tensor, "B H W"]
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
-    """How much fine detail an image has, and how much of it is wrong, both as shares of the target's.
+    """How much of the target's fine detail an image has, and how much it has besides.
 
-    Fine is whatever varies faster than ``FINE`` along any direction. Of the best guess in least squares the two add up
-    to 1: it leaves out what it does not know. A picture with all the detail in the wrong places has (1, 2).
+    Equation: eq-fine-detail. Fine is what varies faster than ``FINE``.
 
     Returns:
-        Power of ``pred`` at fine scales, and that of ``pred − target``, each over the power of ``target`` there.
+        kept: 1 where all of it is there at full strength. invented: the power of what is left when the kept part is
+        taken away, as a share of the target's power. kept² + invented is the image's power over the target's. The best
+        guess in least squares has kept − kept² of its detail in the wrong places.
     """
     fy, fx = (torch.fft.fftfreq(n, device=target.device) for n in target.shape[-2:])
     fine = torch.hypot(fy[:, None], fx[None, :]) > FINE
-
-    def power(image: Tensor) -> Tensor:
-        return (torch.fft.fft2(image.double()).abs().square() * fine).sum((1, 2))
-
-    whole = power(target)
-    return power(pred) / whole, power(pred - target) / whole
+    p, x = (torch.fft.fft2(image.double()) * fine for image in (pred, target))
+    power = x.abs().square().sum((1, 2))
+    # k = ⟨x̂, x⟩ / ⟨x, x⟩,   v = ‖x̂ − k x‖² / ‖x‖²   over the fine waves
+    kept = (p * x.conj()).real.sum((1, 2)) / power
+    invented = (p - kept[:, None, None] * x).abs().square().sum((1, 2)) / power
+    return kept, invented
 
 
 @torch.inference_mode()
-def looks_and_truth(vae: PhysicsVAE, store: SliceStore, session: int) -> dict[str, float]:
-    """How the reconstructions of one session look, beside how true its maps are; targets are the noise-free scans.
+def looks_and_truth(vae: PhysicsVAE, store: SliceStore, sessions: Sequence[int]) -> dict[str, float]:
+    """How a VAE's reconstructions look, beside how true its maps are; means over sessions.
+
+    Reconstructions are compared with the noise-free scans, contrast by contrast; white is the 99.5th percentile of these
+    in the brain.
 
     Returns:
-        ``fixed.psnr`` (dB), ``lpips``, ``detail`` and ``false_detail`` (see :func:`fine_detail`), means over contrasts
-        (and slices); ``truth.t1_mdape.wm`` and so on, median absolute relative errors in %.
+        ``fixed.psnr`` (dB), ``lpips``, ``kept`` and ``invented`` (see :func:`fine_detail`), ``sharpness`` (kept² +
+        invented); ``truth.t1_mdape.wm`` and so on, median absolute relative errors in %.
 
     Raises:
-        InputError: the session's truth is not known.
+        InputError: the truth of a session is not known.
     """
+    rows = [_session(vae, store, session) for session in sessions]
+    found = {key: [row[key] for row in rows if key in row] for key in rows[0]}
+    return {key: sum(values) / len(values) for key, values in found.items()}
+
+
+def _session(vae: PhysicsVAE, store: SliceStore, session: int) -> dict[str, float]:
     slices = store.of_session(session)
-    batch, clean, truth, fractions = (
-        store.batch(slices),
-        *(store.array(name, slices) for name in ("clean", "maps", "fractions")),
-    )
+    clean, truth, fractions = (store.array(name, slices) for name in ("clean", "maps", "fractions"))
+    batch, inside = store.batch(slices), brain_mask(fractions)
     output = vae(batch.images, batch.acquisitions, batch.mask)
-    inside, scores = brain_mask(fractions), []
-    for n in range(clean.shape[1]):
-        found, target = output.reconstruction[:, n], clean[:, n]
-        peak = target[inside].quantile(0.995)
-        amount, wrong = fine_detail(found, target)
+    scores = []
+    for found, target in zip(output.reconstruction.unbind(1), clean.unbind(1), strict=True):
+        kept, invented = fine_detail(found, target)
+        white = target[inside].quantile(0.995).item()
         scores.append(
             {
                 "fixed.psnr": fixed_protocol(found, target, inside)["psnr"],
-                "lpips": perceptual_distance(found, target, data_range=peak).mean().item(),
-                "detail": amount.mean().item(),
-                "false_detail": wrong.mean().item(),
+                "lpips": perceptual_distance(found, target, data_range=white).mean().item(),
+                "sharpness": (kept**2 + invented).mean().item(),
+                "kept": kept.mean().item(),
+                "invented": invented.mean().item(),
             }
         )
-    errors = relative_errors(output.maps, truth, fractions, store.partial_volume)
-    return {key: sum(row[key] for row in scores) / len(scores) for key in scores[0]} | {
-        f"truth.{key.replace('.', '_mdape.')}": e.median().item()
-        for key, e in errors.items()
-        if "." in key and len(e)
-    }
+    row = {key: sum(score[key] for score in scores) / len(scores) for key in scores[0]}
+    for key, errors in relative_errors(output.maps, truth, fractions, store.partial_volume).items():
+        quantity, _, tissue = key.partition(".")
+        if tissue and len(errors):
+            row[f"truth.{quantity}_mdape.{tissue}"] = errors.median().item()
+    return row

@@ -70,6 +70,8 @@ class Lpips(nn.Module):
     def forward(self, a: Float[Tensor, "M 1 H W"], b: Float[Tensor, "M 1 H W"]) -> Float[Tensor, " M"]:
         """Distance of each pair of images in [−1, 1], at least 64 pixels a side.
 
+        Equation: eq-lpips (Zhang et al. 2018).
+
         Raises:
             ValueError: smaller images.
         """

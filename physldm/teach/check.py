@@ -1154,3 +1154,160 @@ def silent_channels(answer: Mapping) -> Verdict:
     if missed := silent - found:
         return _not_yet(f"Channel {min(missed)} costs {cost[min(missed)]:.4f} a number: less than 0.01.")
     return Verdict(True, "Silent is σ = 1 and μ = 0. A channel with σ near 1 whose μ moves still speaks.")
+
+
+@_verdict
+def best_edge(answer: Mapping) -> Verdict:
+    """Chapter 10: the best guess for an edge whose first bright voxel is 8, 9 or 10, with chances 0.4, 0.35 and 0.25:
+    voxels 7 to 10 under the squared and under the absolute error."""
+    if not isinstance(answer, Mapping) or set(answer) != {"squares", "absolute"}:
+        return _not_yet('Give both: {"squares": [...], "absolute": [...]}, four numbers each.')
+    found = {name: [float(value) for value in values] for name, values in answer.items()}
+    if any(len(values) != 4 for values in found.values()):
+        return _not_yet("Four numbers each, for the voxels 7, 8, 9 and 10.")
+    right = {"squares": [0, 0.4, 0.75, 1], "absolute": [0, 0, 1, 1]}
+
+    def same(values, expected):
+        return all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(values, expected, strict=True))
+
+    if all(same(found[name], right[name]) for name in right):
+        return Verdict(
+            True, "Squares ask for the mean, a ramp; absolute errors for the median, an edge again."
+        )
+    if same(found["squares"], right["absolute"]) and same(found["absolute"], right["squares"]):
+        return _not_yet("The two have changed places.")
+    if same(found["squares"], [1, 0.6, 0.25, 0]):
+        return _not_yet("That is the chance of being dark. The edge goes from dark to bright.")
+    if same(found["squares"], [0, 0.4, 0.35, 0.25]):
+        return _not_yet("Voxel 9 is bright where the edge is at 9, and also where it is at 8.")
+    if not same(found["squares"], right["squares"]):
+        return _not_yet("Squares: in each voxel the mean of what it may be. How often is voxel 8 bright?")
+    return _not_yet("Absolute: the median. What is voxel 8 in more than half of the cases?")
+
+
+def sharp_slice() -> Tensor:
+    """A T2-weighted slice ``[112, 80]`` of the average brain, 2 mm, in scanner units, for :func:`opposite_order`."""
+    from physldm.data import example_maps
+
+    return 1000 * signal(example_maps(2)[0], Acquisition("spin_echo", te=0.1, tr=3.2))
+
+
+@_verdict
+def opposite_order(answer) -> Verdict:
+    """Chapter 10: two spoiled copies of :func:`sharp_slice`: the first with at most half the MSE of the second, and at
+    least twice its LPIPS."""
+    from physldm.evaluation.perceptual import perceptual_distance
+
+    picture = sharp_slice()
+    one, other = (torch.as_tensor(image, dtype=torch.float32) for image in answer)
+    if one.shape != picture.shape or other.shape != picture.shape:
+        return _not_yet(
+            f"Found pictures of {tuple(one.shape)} and {tuple(other.shape)}, expected {tuple(picture.shape)}."
+        )
+    mse = [float((image - picture).square().mean()) for image in (one, other)]
+    lpips = perceptual_distance(
+        torch.stack([one, other]), picture.expand(2, -1, -1), data_range=float(picture.quantile(0.995))
+    ).tolist()
+    said = f"MSE {mse[0]:.0f} and {mse[1]:.0f}, LPIPS {lpips[0]:.3f} and {lpips[1]:.3f}."
+    if mse[0] <= mse[1] / 2 and lpips[0] >= 2 * lpips[1] > 0:
+        return Verdict(True, said)
+    if mse[1] <= mse[0] / 2 and lpips[1] >= 2 * lpips[0] > 0:
+        return _not_yet(f"{said} The right two, in the other order.")
+    return _not_yet(f"{said} What did the table say of a blur, and of a shift?")
+
+
+@_verdict
+def adversarial_losses(answer: Callable) -> Verdict:
+    """Chapter 10: ``answer(real, made)``, of verdicts, is what the critic learns by and what the judged network does."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.adversarial_losses(my_losses).")
+    real = torch.tensor([0.9, 0.4, 1.2], dtype=torch.float64)
+    made = torch.tensor([0.3, -0.1, 0.6, 0.2], dtype=torch.float64)
+    found = answer(real, made)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the two losses.")
+    critic, network = (float(x) for x in found)
+    to_one = [sum((x - 1) ** 2 for x in v.tolist()) / len(v) for v in (real, made)]
+    to_zero = [sum(x**2 for x in v.tolist()) / len(v) for v in (real, made)]
+    right = 0.5 * to_one[0] + 0.5 * to_zero[1]
+    if math.isclose(critic, to_one[1], rel_tol=1e-6) and math.isclose(network, right, rel_tol=1e-6):
+        return _not_yet("The two have changed places: first the critic's.")
+    if math.isclose(critic, 2 * right, rel_tol=1e-6):
+        return _not_yet("The critic's loss lacks its halves.")
+    if math.isclose(critic, 0.5 * to_zero[0] + 0.5 * to_one[1], rel_tol=1e-6):
+        return _not_yet("This critic calls what is real made, and what is made real.")
+    if not math.isclose(critic, right, rel_tol=1e-6):
+        return _not_yet(
+            f"The critic's loss is {critic:.4g} for real {real.tolist()} and made {made.tolist()}."
+        )
+    if math.isclose(network, to_zero[1], rel_tol=1e-6):
+        return _not_yet("The network wants its pictures to be taken for real, that is for 1.")
+    if not math.isclose(network, to_one[1], rel_tol=1e-6):
+        return _not_yet(f"The network's loss is {network:.4g} for made {made.tolist()}.")
+    return Verdict(True, "One pulls the verdict on what is made to 0, the other to 1.")
+
+
+@_verdict
+def receptive_field(answer: Callable) -> Verdict:
+    """Chapter 10: ``answer(layers)``, of (kernel, stride) from the picture on, is how many voxels a side one output sees."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.receptive_field(my_field).")
+    for layers in ([(4, 2)] * 3 + [(4, 1)] * 2, [(3, 1)] * 3, [(7, 2), (3, 3), (5, 1)], [(5, 3)]):
+        found = answer(layers)
+        if found is None or found is ...:
+            return _not_yet("Replace the dots in the function by the number of voxels.")
+        seen = {0}  # of one output, back to the picture
+        for kernel, stride in reversed(layers):
+            seen = {place * stride + i for place in seen for i in range(kernel)}
+        if float(found) == len(seen):
+            continue
+        if float(found) == 1 + sum(kernel - 1 for kernel, _ in layers):
+            return _not_yet(f"{layers}: {found}. A stride makes every later step worth several voxels.")
+        if float(found) == math.prod(kernel for kernel, _ in layers):
+            return _not_yet(f"{layers}: {found}. Neighbouring outputs of a layer share what they see.")
+        return _not_yet(
+            f"{layers}: {found}. Begin with one output and go back, layer by layer, from the last to the first."
+        )
+    return Verdict(True, "70 for the critic of this chapter.")
+
+
+WHICH = {"a": "eq-poe", "b": "eq-flair", "c": "eq-tissue-maps", "d": "eq-adagn"}
+
+
+@_verdict
+def which_equation(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 09: which equation does what on the way through the model."""
+    if not isinstance(answer, Mapping) or set(answer) != set(WHICH):
+        return _not_yet('Name all four: {"a": ..., "b": ..., "c": ..., "d": ...}.')
+    wrong = [k for k in WHICH if answer[k] != WHICH[k]]
+    if not wrong:
+        return Verdict(True, "Each part of the figure has its line.")
+    return _not_yet(
+        {
+            "a": "a: which equation has a sum over scans in it?",
+            "b": "b: which scan hides fluid?",
+            "c": "c: where do T1 and T2 come out of an exponential?",
+            "d": "d: who is told TI?",
+        }[wrong[0]]
+    )
+
+
+THREE_MODELS = {
+    "a": {"wm": (6.9, 6.7), "gm": (4.4, 4.1), "csf": (16.0, 16.3)},
+    "b": {"wm": (21.0, 6.7), "gm": (24.5, 4.1), "csf": (48.0, 16.3)},
+    "c": {"wm": (1.8, 6.7), "gm": (2.3, 4.1), "csf": (3.9, 16.3)},
+}
+KINDS = {"a": "colouring", "b": "lost", "c": "tissue"}
+
+
+@_verdict
+def colouring_in(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 09: which of three models knows tissue, and which only where it is; errors are (model, class median)."""
+    if not isinstance(answer, Mapping) or set(answer) != set(KINDS):
+        return _not_yet('Name all three: {"a": ..., "b": ..., "c": ...}.')
+    if odd := [v for v in answer.values() if v not in KINDS.values()]:
+        return _not_yet(f"Found {odd[0]!r}; say one of {', '.join(sorted(KINDS.values()))}.")
+    wrong = [k for k in KINDS if answer[k] != KINDS[k]]
+    if not wrong:
+        return Verdict(True, "The class median is the yardstick: below it, near it, above it.")
+    return _not_yet(f"{wrong[0]}: is it below the class median, near it, or far above?")

@@ -24,7 +24,7 @@ PLAIN = 5  # after the numbers of the stages and of fine-tuning: draws of its ow
 SMALL = VaeConfig(widths=(16, 32, 64), blocks=1, unshuffle=2, latent_channels=6, adagn=False, pd_median=1.0)
 HEIGHT = 88  # mm above the bottom of the box: through the lateral ventricles
 TRAIN, HELDOUT, STEPS = 64, 8, 400
-SMOKE = (14, 5, 12)  # the same three for tests: nothing to look at
+SMOKE = (14, 5, 6)  # the same three for tests: nothing to look at
 
 
 def _sizes() -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from physldm.data import example_maps
 from physldm.physics import Acquisition
@@ -31,6 +32,13 @@ def _group_statistics(h, groups):
     return tuple(x.repeat_interleave(h.shape[1] // groups, 1) for x in found)
 
 
+def _field(layers):
+    field = 1
+    for kernel, stride in reversed(layers):
+        field = (field - 1) * stride + kernel
+    return field
+
+
 # What a check asks for: the function itself, or what it returns.
 TAKES_FUNCTION = {
     "draw_from_belief",
@@ -46,6 +54,8 @@ TAKES_FUNCTION = {
     "mixed_flair",
     "repeatable_psnr",
     "undo_group_norm",
+    "adversarial_losses",
+    "receptive_field",
 }
 WRONG = {
     "spin_echo_by_hand": [
@@ -315,6 +325,56 @@ WRONG = {
         dict.fromkeys("abcd", "listens"),
         dict.fromkeys("abcd", "sleeps"),
         {"a": "deaf"},
+    ],
+    "which_equation": [
+        {"a": "eq-adagn", "b": "eq-flair", "c": "eq-tissue-maps", "d": "eq-poe"},
+        {"a": "eq-poe", "b": "eq-tissue-maps", "c": "eq-flair", "d": "eq-adagn"},
+        dict.fromkeys("abcd", "eq-poe"),
+        {"a": "eq-poe"},
+    ],
+    "colouring_in": [
+        {"a": "tissue", "b": "lost", "c": "colouring"},
+        {"a": "colouring", "b": "tissue", "c": "lost"},
+        dict.fromkeys("abc", "colouring"),
+        dict.fromkeys("abc", "fine"),
+        {"a": "colouring"},
+    ],
+    "best_edge": [
+        {"squares": [0, 0.4, 0.75, 1], "absolute": [0, 0.4, 0.75, 1]},
+        {"squares": [0, 0, 1, 1], "absolute": [0, 0.4, 0.75, 1]},
+        {"squares": [1, 0.6, 0.25, 0], "absolute": [1, 1, 0, 0]},
+        {"squares": [0, 0.4, 0.35, 0.25], "absolute": [0, 0, 1, 1]},
+        {"squares": [0, 0.4, 0.75, 1], "absolute": [0, 1, 1, 1]},
+        {"squares": [0, 0.4, 0.75], "absolute": [0, 0, 1]},
+        {"squares": [..., ..., ..., ...], "absolute": [..., ..., ..., ...]},
+        [0, 0.4, 0.75, 1],
+    ],
+    "opposite_order": [
+        (check.sharp_slice().roll(1, -1), F.avg_pool2d(check.sharp_slice()[None], 3, 1, 1)[0]),
+        (check.sharp_slice(), check.sharp_slice()),
+        (1.03 * check.sharp_slice(), check.sharp_slice().roll(1, -1)),
+        (check.sharp_slice()[:64], check.sharp_slice()[:64]),
+        check.sharp_slice(),
+        3,
+    ],
+    "adversarial_losses": [
+        lambda real, made: (
+            ((made - 1) ** 2).mean(),
+            0.5 * ((real - 1) ** 2).mean() + 0.5 * (made**2).mean(),
+        ),
+        lambda real, made: (((real - 1) ** 2).mean() + (made**2).mean(), ((made - 1) ** 2).mean()),
+        lambda real, made: (0.5 * (real**2).mean() + 0.5 * ((made - 1) ** 2).mean(), (made**2).mean()),
+        lambda real, made: (0.5 * ((real - 1) ** 2).mean() + 0.5 * (made**2).mean(), (made**2).mean()),
+        lambda real, made: (0.5 * ((real - 1) ** 2).sum() + 0.5 * (made**2).sum(), ((made - 1) ** 2).sum()),
+        lambda real, made: ((real - 1).abs().mean(), (made - 1).abs().mean()),
+        lambda real: real,
+    ],
+    "receptive_field": [
+        lambda layers: 1 + sum(kernel - 1 for kernel, _ in layers),
+        lambda layers: math.prod(kernel for kernel, _ in layers),
+        lambda layers: _field(layers[::-1]),
+        lambda layers: 1 + sum((kernel - 1) * stride for kernel, stride in layers),
+        lambda layers: 70,
     ],
 }
 CHECKS = {
