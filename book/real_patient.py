@@ -131,6 +131,7 @@ def main() -> None:
     }
     asked.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if asked.pictures:
+        asked.pictures.mkdir(parents=True, exist_ok=True)
         show_images(list(scans[MIDDLE]), CONTRASTS, each=True).savefig(
             asked.pictures / "scans.png"
         )

@@ -46,11 +46,10 @@ def phantom(
     ] = False,
 ) -> None:
     """Make subjects and their scans, as a BIDS dataset with the true maps."""
-    from tqdm.auto import tqdm
-
     from physldm.data import anatomies, check_anatomies, make_subject
     from physldm.data.bids import new_dataset, start_dataset, write_participants, write_subject
     from physldm.data.phantom import MIXTURES
+    from physldm.progress import progress
 
     if partial_volume not in MIXTURES:
         raise InputError(f"--partial-volume: found {partial_volume!r}, expected {' or '.join(MIXTURES)}")
@@ -62,7 +61,9 @@ def phantom(
         start_dataset(truth, "physldm phantom: true maps", derivative=True, PartialVolume=partial_volume)
         write_participants(root, used)
         # one anatomy after the other, so that each is read once
-        for name in tqdm(sorted(used, key=lambda name: used[name]), desc="making subjects", unit="subject"):
+        for name in progress(
+            sorted(used, key=lambda name: used[name]), desc="making subjects", unit="subject"
+        ):
             subject = make_subject(
                 seed, int(name[4:]) - 1, anatomy=used[name], spacing=spacing, partial_volume=partial_volume
             )
@@ -162,6 +163,7 @@ def reconstruct(
     from physldm.data.phantom import CONTRASTS, GAIN
     from physldm.data.preprocess import box_affine, estimate_gain, read_session
     from physldm.data.sessions import find_sessions
+    from physldm.progress import progress
     from physldm.runs import Run, read_facts
 
     if gain not in ("", "each", "common", "none"):
@@ -172,7 +174,7 @@ def reconstruct(
     spacing, done = opened.config.data.spacing, 0
     sessions = find_sessions(input_dir, effective_te)
     with new_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True) as root:
-        for session in tqdm(sessions, desc="reconstructing", unit="session"):
+        for session in progress(sessions, desc="reconstructing", unit="session"):
             taken, stacks, notes = read_session(session, spacing)
             filled = [f"{scan.file}: {note}" for scan in taken.values() for note in scan.notes]
             for line in (*session.left_out, *filled, *notes):

@@ -1,7 +1,6 @@
 """Solutions of chapter 06, one function an exercise."""
 
 import torch
-
 from physldm.teach import check
 
 

@@ -1,9 +1,8 @@
 """Solutions of chapter 10, one function an exercise."""
 
 import torch
-from scipy.ndimage import gaussian_filter
-
 from physldm.teach import check
+from scipy.ndimage import gaussian_filter
 
 
 def best_edge():

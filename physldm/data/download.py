@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pooch
-from tqdm.auto import tqdm
 
 from physldm.errors import InputError, writing
+from physldm.progress import progress
 
 # 16 heads with skull and scalp, from SynthSeg (Billot et al. 2023), Apache License 2.0.
 HEADS_URL = "https://github.com/BBillot/SynthSeg/raw/master/data/training_label_maps/"
@@ -43,7 +43,7 @@ def fetch_heads(out: Path, source: Path | None = None) -> None:
     """
     with writing(out, "a folder to write to (--out)"):
         out.mkdir(parents=True, exist_ok=True)
-    for name, digest in tqdm(HEADS.items(), desc="label maps", unit="head"):
+    for name, digest in progress(HEADS.items(), desc="label maps", unit="head"):
         file = out / name
         if file.is_file() and pooch.file_hash(str(file)) == digest:
             continue

@@ -19,11 +19,11 @@ from nilearn.image import resample_img
 from nilearn.image.resampling import BoundingBoxError
 from scipy import ndimage
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from physldm import __version__
 from physldm.errors import InputError, writing
 from physldm.physics import Acquisition, signal
+from physldm.progress import progress
 
 from .anatomy import CLASSES, SHAPE_MM, load_anatomy, template
 from .bids import MAPS, read_fractions, read_volume, sidecar_of
@@ -276,7 +276,7 @@ def prepare(
     new = _start(out, bids)
     sources: dict[str, str] = {}
     skipped: dict[str, list[str]] = {}
-    for session in tqdm(sessions, desc="preparing", unit="session"):
+    for session in progress(sessions, desc="preparing", unit="session"):
         truth = _truth_files(session)
         source = _source(session, truth, spacing)
         if not has_session(out, session.name, source):

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from physldm.config import DataConfig
 from physldm.errors import InputError, writing
 from physldm.physics import Acquisition, AcquisitionBatch
+from physldm.progress import progress
 
 from .anatomy import anatomies, anatomy_fingerprint
 from .phantom import Subject, make_subject
@@ -130,7 +130,7 @@ class SliceStore:
         Raises:
             InputError: naming the first file that is missing or has changed.
         """
-        for session in tqdm(self.index["sessions"], desc="verifying", unit="session"):
+        for session in progress(self.index["sessions"], desc="verifying", unit="session"):
             if file := _changed(self.folder / "sessions" / session["name"]):
                 raise InputError(f"{file}: checksum: found another content, expected that of session.json")
 
@@ -291,7 +291,9 @@ def phantom_store(config: DataConfig, seed: int, folder: Path) -> SliceStore:
     parts = cast(config)
     heights = tuple(range(*config.heights))
     # one anatomy after the other, so that each is read once
-    for i in tqdm(sorted(range(len(parts)), key=lambda i: parts[i]), desc="making subjects", unit="subject"):
+    for i in progress(
+        sorted(range(len(parts)), key=lambda i: parts[i]), desc="making subjects", unit="subject"
+    ):
         name = f"sub-{i + 1:03d}"
         if has_session(folder, name, fingerprint):
             continue

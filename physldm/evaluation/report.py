@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import SliceStore
 from physldm.errors import InputError
 from physldm.models import PhysicsVAE
+from physldm.progress import progress
 from physldm.runs import Run
 
 from .contrasts import code_shift, gain_field, subset_psnr, unseen_psnr, with_gain
@@ -47,7 +47,7 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
         )
     rows = [
         _session(vae, store, session, medians)
-        for session in tqdm(store.sessions("heldout"), desc="evaluating", unit="session")
+        for session in progress(store.sessions("heldout"), desc="evaluating", unit="session")
     ]
     scores = {
         key: _mean([row[key] for row in rows if key in row]) for key in sorted({k for r in rows for k in r})

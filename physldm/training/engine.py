@@ -14,11 +14,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from tqdm.auto import tqdm
 
 from physldm.config import Config, StageConfig, load_preset
 from physldm.models import PhysicsVAE
 from physldm.physics import Acquisition, AcquisitionBatch
+from physldm.progress import progress
 from physldm.runs import FORMAT, latent_shape, load_tensors, make_denoiser, save_tensors
 
 LOG_EVERY = 20
@@ -158,7 +158,7 @@ class Training:
         first = self._resume(learners, average)
         ready = {who: fabric.setup(*learner) for who, learner in learners.items()}
         log = RunLog(self.folder, self.name, first) if fabric.is_global_zero else None
-        bar = tqdm(
+        bar = progress(
             range(first, total),
             initial=first,
             total=total,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from physldm.config import LossConfig
 from physldm.models import PhysicsVAE
 from physldm.models.discriminator import PatchDiscriminator
 from physldm.models.encoder import scale_images
 from physldm.models.perceptual import Lpips
+from physldm.progress import progress
 from physldm.runs import Run, latent_shape
 
 from .engine import batch_order, keyed_draw, learning_rate
@@ -82,7 +83,7 @@ def train_critic(
     critic = _Learner(run, fresh_critic(seed), CRITIC_BETAS)
     store, stage, curves = run.store, run.config.vae_stage, defaultdict(list)
     slices = store.slices("train")
-    for step in tqdm(range(steps), desc="training a critic", unit="step", mininterval=1.0):
+    for step in progress(range(steps), desc="training a critic", unit="step", mininterval=1.0):
         batch = store.batch(slices[batch_order(len(slices), stage, seed, CRITIC, step, 0, 1)])
         draw = keyed_draw(seed, CRITIC, 1, step)
         which = torch.multinomial(batch.mask.float(), 1, generator=draw)[:, 0]  # of the scans that are there
@@ -125,7 +126,7 @@ def fine_tune(
     stage = run.config.vae_stage.model_copy(update={"lr": lr, "warmup": steps // 10, "cosine": True})
     store, shape, curves = run.store, latent_shape(run.config, run.vae), defaultdict(list)
     slices = store.slices("train")
-    for step in tqdm(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
+    for step in progress(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
         start, rate = time.perf_counter(), learning_rate(step, steps, stage)
         batch = store.batch(slices[batch_order(len(slices), stage, seed, FINE_TUNING, step, 0, 1)])
         draw = keyed_draw(seed, FINE_TUNING, 1, step)
@@ -150,3 +151,11 @@ def fine_tune(
     if judge:
         judge.finished()
     return vae.finished(), dict(curves)
+
+
+def pulls(
+    terms: Mapping[str, Callable[[Tensor], Tensor]], pictures: Float[Tensor, "B N H W"]
+) -> dict[str, Float[Tensor, "B N H W"]]:
+    """The gradient of each term of a loss with respect to the pictures that it judges."""
+    s = pictures.clone().requires_grad_()
+    return {name: torch.autograd.grad(term(s), s)[0] for name, term in terms.items()}

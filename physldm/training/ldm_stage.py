@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from physldm.config import Config
 from physldm.data.slices import SliceStore
 from physldm.diffusion import add_noise, diffusion_loss, make_schedule
 from physldm.models import PhysicsVAE
+from physldm.progress import progress
 from physldm.runs import architecture, load_weights, make_denoiser
 
 from .engine import STAGE_NUMBER, Training, batch_order, keyed_draw
@@ -25,7 +25,7 @@ def cache_posteriors(
     """Mean and standard deviation of the code of every slice and of its mirror image, ``[2S, C, h, w]``."""
     slices = store.slices(split)
     means, sigmas = [], []
-    for start in tqdm(range(0, len(slices), batch), desc="caching posteriors", unit="batch"):
+    for start in progress(range(0, len(slices), batch), desc="caching posteriors", unit="batch"):
         part = store.batch(slices[start : start + batch])
         for images in (part.images, part.images.flip(-1)):
             mean, log_var = vae.encode(*(x.to(device) for x in (images, part.acquisitions, part.mask)))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from physldm.config import StageConfig, VaeConfig
 from physldm.data import make_subject
 from physldm.models.encoder import scale_images
 from physldm.models.plain import PlainOutput, PlainVAE
+from physldm.progress import progress
 from physldm.runs import preset_name
 
 from .engine import batch_order, keyed_draw, learning_rate
@@ -31,18 +30,13 @@ def _sizes() -> tuple[int, int, int]:
     return SMOKE if preset_name() == "smoke" else (TRAIN, HELDOUT, STEPS)
 
 
-def _bar(count: int, what: str, unit: str) -> tqdm:
-    # tqdm's bar for notebooks does not look at TQDM_DISABLE by itself
-    return tqdm(range(count), desc=what, unit=unit, mininterval=1.0, disable="TQDM_DISABLE" in os.environ)
-
-
 def t1w_slices(seed: int = 6) -> tuple[Float[Tensor, "n 1 112 80"], Float[Tensor, "m 1 112 80"]]:
     """T1-weighted slices of made-up subjects, all at one height, 2 mm, in [−1, 1]: to train on, and held out.
 
     No subject is in both. The ``smoke`` preset makes few.
     """
     train, heldout, _ = _sizes()
-    subjects = _bar(train + heldout, "making subjects", "subject")
+    subjects = progress(range(train + heldout), desc="making subjects", unit="subject", mininterval=1.0)
     scans = torch.cat([make_subject(seed, i, spacing=2, heights=(HEIGHT,)).scans[:, :1] for i in subjects])
     images, _ = scale_images(scans)
     return images[:train], images[train:]
@@ -96,7 +90,7 @@ def train_plain(
         shape = vae.encode(images[:1])[0].shape[1:]
     optimizer = torch.optim.Adam(vae.parameters())
     curves: dict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
-    for step in _bar(steps, f"KL weight {kl_weight:g}", "step"):
+    for step in progress(range(steps), desc=f"KL weight {kl_weight:g}", unit="step", mininterval=1.0):
         draw = keyed_draw(seed, PLAIN, 1, step)
         batch = images[batch_order(len(images), stage, seed, PLAIN, step, 0, 1)]
         if torch.rand((), generator=draw) < 0.5:  # a mirrored brain is a brain
