@@ -25,12 +25,13 @@ LOSSES = {
     "LPIPS": {"perceptual": 1.0},
     "LPIPS + discriminator": {"perceptual": 1.0, "adversarial": 0.5},
 }
-RAMP_STEPS = 60
+RAMP_SHARE = 4  # a fourth of the steps
+ENTRY_STEPS = 60
 # So heavy a discriminator that whoever lets it in at once sees what it does.
 ENTRIES = {
     "plain": {},
     "at once": {"adversarial": 2.0, "ramp": 1},
-    "by a ramp": {"adversarial": 2.0, "ramp": RAMP_STEPS},
+    "by a ramp": {"adversarial": 2.0, "ramp": ENTRY_STEPS},
 }
 CROP = (
     slice(16, 64),
@@ -61,14 +62,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=400)
     asked = parser.parse_args()
     run = Run(asked.run)
     heldout = run.store.sessions("heldout")
     rows = {"before": looks_and_truth(run.vae, run.store, heldout)}
     pictures = {"true": true_crop(run), "before": crop(run.vae, run)}
     for name, changes in LOSSES.items():
-        vae, curves = tuned(run, changes, asked.steps)
+        ramp = max(1, asked.steps // RAMP_SHARE)
+        vae, curves = tuned(run, changes | {"ramp": ramp}, asked.steps)
         rows[name] = looks_and_truth(vae, run.store, heldout) | {
             "seconds": statistics.median(curves["seconds"])
         }
@@ -77,7 +79,7 @@ def main() -> None:
                 rows[name][verdict] = statistics.fmean(curves[verdict][-50:])
         pictures[name] = crop(vae, run)
     entries = {
-        name: tuned(run, changes, RAMP_STEPS)[1]["l2"]
+        name: tuned(run, changes, ENTRY_STEPS)[1]["l2"]
         for name, changes in ENTRIES.items()
     }
     content = {

@@ -6,7 +6,12 @@ def relative_error(s, x, c):
 
 
 def which_equation():
-    return {"a": "eq-poe", "b": "eq-flair", "c": "eq-tissue-maps", "d": "eq-adagn"}
+    return {
+        "a": "eq-poe",
+        "b": "eq-flair",
+        "c": "eq-tissue-maps",
+        "d": "eq-adagn",
+    }
 
 
 def colouring_in():
