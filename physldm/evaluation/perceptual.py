@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import SliceStore
 from physldm.models import PhysicsVAE
 from physldm.models.perceptual import Lpips
@@ -17,6 +18,7 @@ from .image import fixed_protocol
 from .tissue import brain_mask, relative_errors
 
 FINE = 0.25  # cycles a voxel: half of the finest that a picture can hold
+PURE = 0.95  # share of a voxel that is white matter
 
 
 def perceptual_distance(
@@ -74,6 +76,26 @@ def fine_detail(
     return kept, invented
 
 
+def grain(images: Float[Tensor, "B H W"], where: Bool[Tensor, "B H W"]) -> float:
+    """The standard deviation of a voxel from the mean of its four neighbours, in % of the images' mean.
+
+    Args:
+        where: what should be smooth, such as white matter; only voxels count whose neighbours lie in it, too.
+
+    Raises:
+        ValueError: there is no such voxel.
+    """
+
+    def neighbours(x: Tensor) -> Tensor:
+        return torch.stack([x.roll(step, axis) for step in (1, -1) for axis in (1, 2)])
+
+    inner = where & neighbours(where).all(0)
+    if not inner.any():
+        raise ValueError("where: found no voxel with four neighbours, expected some")
+    apart = (images - neighbours(images).mean(0))[inner]
+    return 100 * (apart.std() / images[inner].mean()).item()
+
+
 @torch.inference_mode()
 def looks_and_truth(vae: PhysicsVAE, store: SliceStore, sessions: Sequence[int]) -> dict[str, float]:
     """How a VAE's reconstructions look, beside how true its maps are; means over sessions.
@@ -83,7 +105,7 @@ def looks_and_truth(vae: PhysicsVAE, store: SliceStore, sessions: Sequence[int])
 
     Returns:
         ``fixed.psnr`` (dB), ``lpips``, ``kept`` and ``invented`` (see :func:`fine_detail`), ``sharpness`` (kept² +
-        invented); ``truth.t1_mdape.wm`` and so on, median absolute relative errors in %.
+        invented); ``grain`` of T1w in white matter, %; ``truth.t1_mdape.wm`` and so on, median absolute relative errors in %.
 
     Raises:
         InputError: the truth of a session is not known.
@@ -112,6 +134,7 @@ def _session(vae: PhysicsVAE, store: SliceStore, session: int) -> dict[str, floa
             }
         )
     row = {key: sum(score[key] for score in scores) / len(scores) for key in scores[0]}
+    row["grain"] = grain(output.reconstruction[:, CONTRASTS.index("T1w")], fractions[:, 0] > PURE)
     for key, errors in relative_errors(output.maps, truth, fractions, store.partial_volume).items():
         quantity, _, tissue = key.partition(".")
         if tissue and len(errors):

@@ -31,7 +31,7 @@ def show_overview(vae: PhysicsVAE, size: tuple[int, int] = (112, 80)) -> Figure:
         out = vae(torch.rand(1, 3, *size), AcquisitionBatch.repeat(rows, 1))
     shape = lambda x: " × ".join(str(n) for n in x.shape[1:])  # noqa: E731
     weights = lambda m: f"{sum(p.numel() for p in m.parameters()) / 1e6:.2f} million\nweights"  # noqa: E731
-    figure, axis = plt.subplots(figsize=(10.5, 3.9))
+    figure, axis = plt.subplots(figsize=(8.8, 3.5))
     axis.set(xlim=(-0.5, 105), ylim=(0, 39))
     axis.axis("off")
     fusion = FUSION_NAMES[vae.config.fusion]
@@ -48,9 +48,9 @@ def show_overview(vae: PhysicsVAE, size: tuple[int, int] = (112, 80)) -> Figure:
     _box(axis, 45, 16.5, 10, 10, f"{fusion}\n\n{shape(out.mean)}", CODE)
     _arrow(axis, 55, 21.5, 58, 21.5)
     _box(axis, 58, 13, 10, 17, f"decoder\n\n{weights(vae.decoder)}", NETWORK)
-    _arrow(axis, 68, 21.5, 71, 21.5)
-    _box(axis, 71, 14.5, 9, 14, f"$e^{{o + b}}$\nPD, $T_1$, $T_2$\n{shape(out.maps)}", TISSUE)
-    _arrow(axis, 80, 21.5, 82, 21.5)
+    _arrow(axis, 68, 21.5, 70.3, 21.5)
+    _box(axis, 70.3, 14.5, 10, 14, f"$e^{{o + b}}$\nPD, $T_1$, $T_2$\n{shape(out.maps)}", TISSUE)
+    _arrow(axis, 80.3, 21.5, 82, 21.5)
     _box(axis, 82, 13, 8, 17, "signal\nequations", PHYSICS)
     axis.text(20.5, 2.2, "how each was taken:\nTE, TR, TI", ha="center", va="center", fontsize=8)
     if vae.config.adagn:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from physldm.evaluation.perceptual import fine_detail, looks_and_truth, perceptual_distance
+from physldm.evaluation.perceptual import fine_detail, grain, looks_and_truth, perceptual_distance
 from physldm.models.perceptual import Lpips, backbone_file
 from physldm.runs import Run
 
@@ -35,6 +35,18 @@ def test_the_mean_of_what_is_possible_invents_just_what_it_keeps_too_little():
     )
     kept, invented = fine_detail(places.mean(0).expand_as(places), places)
     assert kept.mean().item() == pytest.approx((kept**2 + invented).mean().item(), rel=1e-6)
+
+
+def test_grain_is_that_of_what_should_be_smooth():
+    where = torch.zeros(2, 64, 48, dtype=torch.bool)
+    where[:, 10:60, 10:40] = True
+    image = torch.full((2, 64, 48), 200.0)
+    image[~where] = 5000 * noise(0, 2, 64, 48)[~where]  # whatever lies around
+    assert grain(image, where) == 0
+    # σ of a voxel minus the mean of four others: √(1 + 1/4) σ
+    assert grain(image + 4 * noise(1, 2, 64, 48), where) == pytest.approx(2 * 1.25**0.5, rel=0.05)
+    with pytest.raises(ValueError, match="no voxel"):
+        grain(image, torch.zeros_like(where))
 
 
 @fetched
