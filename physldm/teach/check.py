@@ -51,6 +51,22 @@ def _verdict(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
     return checked
 
 
+def _each_named(
+    answer: Mapping[str, str], right: Mapping[str, str], hints: Mapping[str, str], praise: str
+) -> Verdict:
+    """Whether every letter got its word; otherwise the hint of the first that did not."""
+    if not isinstance(answer, Mapping) or set(answer) != set(right):
+        stub = ", ".join(f'"{letter}": ...' for letter in right)
+        return _not_yet(f"Name all {len(right)}: {{{stub}}}.")
+    words = ", ".join(sorted(set(right.values())))
+    if ... in answer.values():
+        return _not_yet(f"Replace the dots by one of: {words}.")
+    if odd := [v for v in answer.values() if v not in right.values()]:
+        return _not_yet(f"Found {odd[0]!r}; say one of {words}.")
+    wrong = [letter for letter in right if answer[letter] != right[letter]]
+    return _not_yet(hints[wrong[0]]) if wrong else Verdict(True, praise)
+
+
 @_verdict
 def spin_echo_by_hand(answer: Callable) -> Verdict:
     """Chapter 01: ``answer(pd, t1, t2, te, tr)`` is the spin echo of Eq. 1."""
@@ -577,21 +593,14 @@ TRIAGE = {"a": "filled in", "b": "refused", "c": "taken", "d": "filled in"}
 @_verdict
 def triage(answer: Mapping[str, str]) -> Verdict:
     """Chapter 18: what becomes of four scans: taken, filled in or refused."""
-    if not isinstance(answer, Mapping) or set(answer) != set(TRIAGE):
-        return _not_yet('Name all four: {"a": ..., "b": ..., "c": ..., "d": ...}.')
-    words = sorted(set(TRIAGE.values()))
-    if odd := [v for v in answer.values() if v not in words]:
-        return _not_yet(f"Found {odd[0]!r}; say one of {', '.join(words)}.")
-    wrong = [k for k in TRIAGE if answer[k] != TRIAGE[k]]
-    if not wrong:
-        return Verdict(True, "What can be known is filled in, and said; what cannot is refused.")
-    return _not_yet(
-        {
-            "a": "a: do all FLAIRs of OASIS-3 with TR 9 s have the same TI?",
-            "b": "b: is any usual TI known for a TR of 7 s?",
-            "c": "c: a turbo spin echo's header has the TE of k-space's centre, and its contrast.",
-            "d": "d: is 0.455 s the TE that this train's contrast has?",
-        }[wrong[0]]
+    hints = {
+        "a": "a: do all FLAIRs of OASIS-3 with TR 9 s have the same TI?",
+        "b": "b: is any usual TI known for a TR of 7 s?",
+        "c": "c: a turbo spin echo's header has the TE of k-space's centre, and its contrast.",
+        "d": "d: is 0.455 s the TE that this train's contrast has?",
+    }
+    return _each_named(
+        answer, TRIAGE, hints, "What can be known is filled in, and said; what cannot is refused."
     )
 
 
@@ -673,25 +682,14 @@ BEHIND = {"a": "air", "b": "nothing wrong", "c": "gain hidden", "d": "bright vox
 @_verdict
 def too_good(answer: Mapping[str, str]) -> Verdict:
     """Chapter 14: what is behind each of ``REPORTS``."""
-    if not isinstance(answer, Mapping) or set(answer) != set(BEHIND):
-        return _not_yet('Name all five: {"a": ..., "b": ..., "c": ..., "d": ..., "e": ...}.')
-    words = sorted(set(BEHIND.values()))
-    if ... in answer.values():
-        return _not_yet(f"Replace the dots by one of: {', '.join(words)}.")
-    if odd := [v for v in answer.values() if v not in words]:
-        return _not_yet(f"Found {odd[0]!r}; say one of {', '.join(words)}.")
-    wrong = [k for k in BEHIND if answer[k] != BEHIND[k]]
-    if not wrong:
-        return Verdict(True, "And no report was false. Each said too little.")
-    return _not_yet(
-        {
-            "a": "a: what was there more of before the crop?",
-            "b": "b: by how many decibels does PSNR rise when MSE falls to a quarter?",
-            "c": "c: the brain is a third too dark. What must have happened before the score was taken?",
-            "d": "d: MSE and PSNR went up together. What else is in a PSNR?",
-            "e": "e: is a person who is scanned twice easier to reconstruct? Where might the other scan be?",
-        }[wrong[0]]
-    )
+    hints = {
+        "a": "a: what was there more of before the crop?",
+        "b": "b: by how many decibels does PSNR rise when MSE falls to a quarter?",
+        "c": "c: the brain is a third too dark. What must have happened before the score was taken?",
+        "d": "d: MSE and PSNR went up together. What else is in a PSNR?",
+        "e": "e: is a person who is scanned twice easier to reconstruct? Where might the other scan be?",
+    }
+    return _each_named(answer, BEHIND, hints, "And no report was false. Each said too little.")
 
 
 @_verdict
@@ -986,24 +984,13 @@ NATURES = {"a": "deaf", "b": "listens", "c": "blind", "d": "guesses"}
 @_verdict
 def who_listens(answer: Mapping[str, str]) -> Verdict:
     """Chapter 08: what each network of ``TRIALS`` does."""
-    if not isinstance(answer, Mapping) or set(answer) != set(NATURES):
-        return _not_yet('Name all four: {"a": ..., "b": ..., "c": ..., "d": ...}.')
-    words = sorted(NATURES.values())
-    if ... in answer.values():
-        return _not_yet(f"Replace the dots by one of: {', '.join(words)}.")
-    if odd := [v for v in answer.values() if v not in words]:
-        return _not_yet(f"Found {odd[0]!r}; say one of {', '.join(words)}.")
-    wrong = [k for k in NATURES if answer[k] != NATURES[k]]
-    if not wrong:
-        return Verdict(True, "And only one of the four needs AdaGN to be what it is.")
-    return _not_yet(
-        {
-            "a": "a: it was told, and takes the second scan of one brain for another brain all the same.",
-            "b": "b: a lie leads it astray, as far as the equation asks. What does that take?",
-            "c": "c: another brain has the same T1 to it.",
-            "d": "d: it finds the right T1 in every scan, and a lie does not touch it. Whence does it know the protocol?",
-        }[wrong[0]]
-    )
+    hints = {
+        "a": "a: it was told, and takes the second scan of one brain for another brain all the same.",
+        "b": "b: a lie leads it astray, as far as the equation asks. What does that take?",
+        "c": "c: another brain has the same T1 to it.",
+        "d": "d: it finds the right T1 in every scan, and a lie does not touch it. Whence does it know the protocol?",
+    }
+    return _each_named(answer, NATURES, hints, "And only one of the four needs AdaGN to be what it is.")
 
 
 SINGULAR_VALUES = (40.0, 30.0, 20.0, 15.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0)
@@ -1277,19 +1264,13 @@ WHICH = {"a": "eq-poe", "b": "eq-flair", "c": "eq-tissue-maps", "d": "eq-adagn"}
 @_verdict
 def which_equation(answer: Mapping[str, str]) -> Verdict:
     """Chapter 09: which equation does what on the way through the model."""
-    if not isinstance(answer, Mapping) or set(answer) != set(WHICH):
-        return _not_yet('Name all four: {"a": ..., "b": ..., "c": ..., "d": ...}.')
-    wrong = [k for k in WHICH if answer[k] != WHICH[k]]
-    if not wrong:
-        return Verdict(True, "Each part of the figure has its line.")
-    return _not_yet(
-        {
-            "a": "a: which equation has a sum over scans in it?",
-            "b": "b: which scan hides fluid?",
-            "c": "c: where do T1 and T2 come out of an exponential?",
-            "d": "d: who is told TI?",
-        }[wrong[0]]
-    )
+    hints = {
+        "a": "a: which equation has a sum over scans in it?",
+        "b": "b: which scan hides fluid?",
+        "c": "c: where do T1 and T2 come out of an exponential?",
+        "d": "d: who is told TI?",
+    }
+    return _each_named(answer, WHICH, hints, "Each part of the figure has its line.")
 
 
 THREE_MODELS = {
@@ -1303,11 +1284,7 @@ KINDS = {"a": "colouring", "b": "lost", "c": "tissue"}
 @_verdict
 def colouring_in(answer: Mapping[str, str]) -> Verdict:
     """Chapter 09: which of three models knows tissue, and which only where it is; errors are (model, class median)."""
-    if not isinstance(answer, Mapping) or set(answer) != set(KINDS):
-        return _not_yet('Name all three: {"a": ..., "b": ..., "c": ...}.')
-    if odd := [v for v in answer.values() if v not in KINDS.values()]:
-        return _not_yet(f"Found {odd[0]!r}; say one of {', '.join(sorted(KINDS.values()))}.")
-    wrong = [k for k in KINDS if answer[k] != KINDS[k]]
-    if not wrong:
-        return Verdict(True, "The class median is the yardstick: below it, near it, above it.")
-    return _not_yet(f"{wrong[0]}: is it below the class median, near it, or far above?")
+    hints = {k: f"{k}: is it below the class median, near it, or far above?" for k in KINDS}
+    return _each_named(
+        answer, KINDS, hints, "The class median is the yardstick: below it, near it, above it."
+    )
