@@ -50,9 +50,10 @@ class VaeConfig(_Section):
 class LossConfig(_Section):
     """Weights, for images in units of their 99.5th percentile.
 
-    ``prior_pd`` is the prior's weight on PD, which the paper leaves free. ``magnitude`` compares magnitudes, for
-    protocols with an early TI. ``perceptual`` and ``adversarial`` begin at 0 and reach their weight by a ramp of
-    ``ramp`` steps after step ``ramp_from``.
+    ``prior_pd`` is the prior's weight on PD, which the paper leaves free. ``variation`` and ``variation_pd`` weigh the
+    total variation of log T1 and T2, and of log PD. ``magnitude`` compares magnitudes, for protocols with an early TI.
+    ``perceptual`` and ``adversarial`` begin at 0 and reach their weight by a ramp of ``ramp`` steps after step
+    ``ramp_from``.
     """
 
     l2: float = Field(ge=0)
@@ -61,6 +62,8 @@ class LossConfig(_Section):
     kl: float = Field(ge=0)
     prior: float = Field(ge=0)
     prior_pd: float = Field(0.0, ge=0)
+    variation: float = Field(0.0, ge=0)
+    variation_pd: float = Field(0.0, ge=0)
     magnitude: bool = False
     perceptual: float = Field(0.0, ge=0)
     adversarial: float = Field(0.0, ge=0)
@@ -70,8 +73,8 @@ class LossConfig(_Section):
 
 
 class AugmentConfig(_Section):
-    """``subsets``: the share of training slices that are encoded from a random subset of their scans (the paper's
-    modality dropout); all scans are still to be rebuilt."""
+    """``subsets``: the share of a step's slices that are decoded a second time, from a random subset of their scans
+    (the paper's modality dropout); all scans are still to be rebuilt."""
 
     subsets: float = Field(0.0, ge=0, le=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -112,12 +113,22 @@ class PhysicsVAE(nn.Module):
         self,
         images: Float[Tensor, "B N H W"],
         acquisitions: AcquisitionBatch,
-        mask: Bool[Tensor, "B N"] | None = None,
-        noise: Float[Tensor, "B C h w"] | None = None,
+        mask: Bool[Tensor, "M N"] | None = None,
+        noise: Float[Tensor, "M C h w"] | None = None,
+        rows: Sequence[int] | None = None,
     ) -> VaeOutput:
-        """Encode, draw z = μ + σ·noise (μ itself without noise), decode, scan again as the images were."""
+        """Encode, draw z = μ + σ·noise (μ itself without noise), decode, scan again as the images were.
+
+        Args:
+            images: magnitudes in scanner units. acquisitions: ``[B, N]``. mask: True for scans to look at. noise: for
+                the code. rows: M numbers of slices, each encoded once however often it is to be decoded, from
+                whatever scans ``mask`` says; by default each slice once.
+        """
         scaled, scale = scale_images(images)
-        each_mean, each_log_var, log_gain = self.experts(scaled, scale, acquisitions)
+        said = self.experts(scaled, scale, acquisitions)
+        if rows is not None:
+            said, scale, acquisitions = tuple(x[rows] for x in said), scale[rows], acquisitions[rows]
+        each_mean, each_log_var, log_gain = said
         mean, log_var = self._fuse(each_mean, each_log_var, mask)
         z = mean if noise is None else mean + torch.exp(0.5 * log_var) * noise
         o = self.decoder(z)

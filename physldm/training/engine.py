@@ -22,6 +22,8 @@ from physldm.progress import progress
 from physldm.runs import FORMAT, latent_shape, load_tensors, make_denoiser, save_tensors
 
 LOG_EVERY = 20
+# With Adam's usual 0.9 a critic takes several times as many steps to tell anything.
+CRITIC_BETAS = (0.5, 0.999)
 STAGE_NUMBER = {"vae": 1, "ldm": 2}
 
 
@@ -153,7 +155,8 @@ class Training:
         learners = {"": (module, torch.optim.Adam(module.parameters(), lr=self.stage.lr))}
         if self.critic:
             critic = self.critic.module.to(fabric.device)
-            learners["critic."] = (critic, torch.optim.Adam(critic.parameters(), lr=self.critic.lr))
+            adam = torch.optim.Adam(critic.parameters(), lr=self.critic.lr, betas=CRITIC_BETAS)
+            learners["critic."] = (critic, adam)
         average = {k: v.detach().clone() for k, v in module.state_dict().items()} if self.stage.ema else {}
         first = self._resume(learners, average)
         ready = {who: fabric.setup(*learner) for who, learner in learners.items()}

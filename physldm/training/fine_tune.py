@@ -19,13 +19,11 @@ from physldm.models.perceptual import Lpips
 from physldm.progress import progress
 from physldm.runs import Run, latent_shape
 
-from .engine import batch_order, keyed_draw, learning_rate
+from .engine import CRITIC_BETAS, batch_order, keyed_draw, learning_rate
 from .losses import ramp, real_or_made, shown, vae_loss
-from .vae_stage import subsets
+from .vae_stage import draw_step
 
 FINE_TUNING, CRITIC = 3, 4  # after the numbers of the stages: draws of their own
-# With Adam's usual 0.9 a critic takes several times as many steps to tell anything.
-CRITIC_BETAS = (0.5, 0.999)
 Curves = dict[str, list[float]]
 
 
@@ -124,19 +122,11 @@ def fine_tune(
     judge = _Learner(run, critic or fresh_critic(seed), CRITIC_BETAS) if loss.adversarial else None
     perceptual = Lpips().to(vae.device) if loss.perceptual else None
     stage = run.config.vae_stage.model_copy(update={"lr": lr, "warmup": steps // 10, "cosine": True})
-    store, shape, curves = run.store, latent_shape(run.config, run.vae), defaultdict(list)
-    slices = store.slices("train")
+    shape, curves = latent_shape(run.config, run.vae), defaultdict(list)
     for step in progress(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
         start, rate = time.perf_counter(), learning_rate(step, steps, stage)
-        batch = store.batch(slices[batch_order(len(slices), stage, seed, FINE_TUNING, step, 0, 1)])
-        draw = keyed_draw(seed, FINE_TUNING, 1, step)
-        images = batch.images
-        if torch.rand((), generator=draw) < 0.5:  # a mirrored brain is a brain
-            images = images.flip(-1)
-        noise = torch.randn(len(images), *shape, generator=draw)
-        given = subsets(batch.mask, run.config.augment.subsets, draw)
-        images, noise, mask, given = (x.to(vae.device) for x in (images, noise, batch.mask, given))
-        output = vae(images, batch.acquisitions.to(vae.device), given, noise)
+        drawn = draw_step(run.store, run.config, shape, seed, FINE_TUNING, step).to(vae.device)
+        output, images, mask = drawn.through(vae)
         if judge:
             judge.module.requires_grad_(False)
         value, parts = vae_loss(output, images, mask, loss, step, perceptual=perceptual, discriminator=judge)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from physldm.config import StageConfig, load_preset, read_config
 from physldm.models.vae import VaeOutput
-from physldm.runs import Run, architecture, load_tensors
+from physldm.runs import Run, architecture, latent_shape, load_tensors
 from physldm.training import train, vae_stage
 from physldm.training.engine import batch_order, keyed_draw, learning_rate
 from physldm.training.losses import (
@@ -21,9 +21,10 @@ from physldm.training.losses import (
     real_or_made,
     reconstruction_loss,
     tissue_prior,
+    total_variation,
     vae_loss,
 )
-from physldm.training.vae_stage import subsets
+from physldm.training.vae_stage import draw_step, subsets
 
 
 def losses(run, stage):
@@ -117,17 +118,42 @@ def test_prior_leaves_pd_alone():
     assert tissue_prior(o) == (4, 81)
 
 
-def test_subsets_are_equally_likely_and_never_empty():
-    draw, mask = torch.Generator().manual_seed(0), torch.tensor([[True, True, True]] * 7000)
-    left = subsets(mask, 1.0, draw)
-    counts = torch.bincount((left * torch.tensor([1, 2, 4])).sum(1), minlength=8)
-    assert counts[0] == 0 and (counts[1:] - 1000).abs().max() < 150  # five standard deviations
-    assert torch.equal(subsets(mask, 0.0, draw), mask)
-    mask = torch.tensor([[True, False, True]] * 100)
-    left = subsets(mask, 1.0, draw)
-    assert not left[:, 1].any() and left.any(1).all()
-    whole = (subsets(torch.ones(4000, 3, dtype=torch.bool), 0.5, draw).all(1)).float().mean()
-    assert whole.item() == pytest.approx(0.5 + 0.5 / 7, abs=0.04)
+def test_total_variation_of_a_box_is_its_height_times_its_edge():
+    o = torch.zeros(2, 3, 10, 8, dtype=torch.float64)
+    o[1, 0, 2:7, 3:5] = 0.5  # 5 rows and 2 columns, in one picture of two
+    o[:, 1, :, 4:] = 2.0  # an edge through the whole picture
+    o[:, 2, 4] = -3.0  # a line: up and down again
+    variation, variation_pd = total_variation(o)
+    down, across = 9 * 8, 10 * 7  # neighbours along either axis
+    assert variation_pd.item() == pytest.approx(0.5 * (2 * 2 / down + 2 * 5 / across) / 2)
+    assert variation.item() == pytest.approx(2 * 10 / across + 3 * 2 * 8 / down)
+
+
+def test_proper_subsets_are_equally_likely():
+    draw, mask = torch.Generator().manual_seed(0), torch.tensor([[True, True, True]] * 6000)
+    counts = torch.bincount((subsets(mask, draw) * torch.tensor([1, 2, 4])).sum(1), minlength=8)
+    assert counts[0] == counts[7] == 0 and (counts[1:7] - 1000).abs().max() < 150  # five standard deviations
+    mask = torch.tensor([[True, False, True], [False, True, False]] * 100)
+    left = subsets(mask, draw)
+    assert not (left & ~mask).any() and (left.sum(1) == 1).all()
+
+
+def test_a_second_decoding_sees_some_scans_and_is_asked_for_all(smoke_run):
+    run = Run(smoke_run)
+    config = load_preset("smoke", ["augment.subsets=0.5", "vae_stage.batch=4"])
+    drawn = draw_step(run.store, config, latent_shape(config, run.vae), 3, 1, 7)
+    assert drawn.rows == [0, 1, 2, 3, 0, 1]
+    assert torch.equal(drawn.given[:4], drawn.mask) and (drawn.given[4:].sum(1) < drawn.mask[:2].sum(1)).all()
+    with torch.inference_mode():
+        output, images, mask = drawn.through(run.vae)
+        for m, row in enumerate(drawn.rows):  # the same as if that slice and those scans had come alone
+            one = slice(row, row + 1)
+            alone = run.vae(
+                drawn.images[one], drawn.acquisitions[one], drawn.given[m : m + 1], drawn.noise[m : m + 1]
+            )
+            assert torch.allclose(alone.maps[0], output.maps[m], rtol=1e-3)
+            assert torch.allclose(alone.reconstruction[0], output.reconstruction[m], rtol=1e-3, atol=0.1)
+    assert torch.equal(images[5], drawn.images[1]) and torch.equal(mask[5], drawn.mask[1])
 
 
 def test_terms_that_look_real_come_in_by_a_ramp_and_see_only_what_is_there():
