@@ -14,7 +14,7 @@ from physldm.errors import writing
 from physldm.evaluation import evaluate
 from physldm.runs import Run
 
-SUBSETS = 0.5  # share of slices that modality dropout takes scans from
+SUBSETS = 0.5  # share of slices that modality dropout decodes a second time, from some of their scans
 SWITCHES = ("G regression", "modality dropout", "T1 & T2 prior", "AdaGN")
 # The table's columns: name, key of the scores, digits.
 COLUMNS = (
