@@ -50,8 +50,8 @@ class VaeConfig(_Section):
 class LossConfig(_Section):
     """Weights, for images in units of their 99.5th percentile.
 
-    ``prior_pd`` is the prior's weight on PD, which the paper leaves free. ``variation`` and ``variation_pd`` weigh the
-    total variation of log T1 and T2, and of log PD. ``magnitude`` compares magnitudes, for protocols with an early TI.
+    ``prior_pd`` is the prior's weight on PD, which the paper leaves free. ``variation`` weighs the total
+    variation of log T1 and T2, ``water`` that of log PD beyond what T1 says of a tissue's water. ``magnitude`` compares magnitudes, for protocols with an early TI.
     ``perceptual`` and ``adversarial`` begin at 0 and reach their weight by a ramp of ``ramp`` steps after step
     ``ramp_from``.
     """
@@ -63,7 +63,7 @@ class LossConfig(_Section):
     prior: float = Field(ge=0)
     prior_pd: float = Field(0.0, ge=0)
     variation: float = Field(0.0, ge=0)
-    variation_pd: float = Field(0.0, ge=0)
+    water: float = Field(0.0, ge=0)
     magnitude: bool = False
     perceptual: float = Field(0.0, ge=0)
     adversarial: float = Field(0.0, ge=0)

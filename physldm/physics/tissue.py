@@ -82,6 +82,19 @@ MEASURED: tuple[Measured, ...] = (
 PRIOR_T1, PRIOR_T2 = 1.0, 0.1
 
 
+# Water of the brain at 3 T (Volz et al. 2012): 1/W = A + B/T1, T1 in seconds.
+WATER_A, WATER_B = 0.916, 0.436
+
+
+def water_content(t1: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Share of water that a brain tissue's T1 (s) suggests, as PD with pure water at 1: 1/(A + B/T1).
+
+    Equation: eq-water (Fatouros and Marmarou 1991; A and B at 3 T of Volz et al. 2012). Fat and bone do not follow it.
+    """
+    # 1/W = A + B/T1
+    return 1 / (WATER_A + WATER_B / t1)
+
+
 def from_output(o: Float[Tensor, "*shape"], median: float) -> Float[Tensor, "*shape"]:
     """A property from a decoder's output: exp(o + b), b = ln(median). o = 0 is the median, and nothing is negative.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from physldm.config import LossConfig
 from physldm.models.vae import VaeOutput
+from physldm.physics.tissue import PRIOR_T1, from_output, water_content
 
 SMOOTH = 0.01  # of the scale: below it √(s² + ε²) no longer tells the sign
 
@@ -54,15 +55,24 @@ def tissue_prior(o: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
     return squares[1] + squares[2], squares[0]
 
 
-def total_variation(o: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
-    """Mean |Δo_T1| + |Δo_T2| between neighbours, and mean |Δo_PD| (Rudin, Osher and Fatemi 1992).
+def total_variation(x: Float[Tensor, "B H W"]) -> Tensor:
+    """Mean |Δx| between neighbours, down plus across (Rudin, Osher and Fatemi 1992).
 
-    Equation: eq-tv. Not in the paper. Along the direction that the scans are blind to, nothing else says that a
-    tissue's water content is much the same from voxel to voxel.
+    Equation: eq-tv.
     """
-    # mean |o(x+1, y) − o(x, y)| + mean |o(x, y+1) − o(x, y)|, per map
-    steps = sum(o.diff(dim=axis).abs().mean((0, 2, 3)) for axis in (2, 3))
-    return steps[1] + steps[2], steps[0]
+    # mean |x(i+1, j) − x(i, j)| + mean |x(i, j+1) − x(i, j)|
+    return sum(x.diff(dim=axis).abs().mean() for axis in (1, 2))
+
+
+def apparent_gain(o: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W"]:
+    """log PD − log W(T1), up to a constant: by how much PD is brighter than the water that T1 suggests.
+
+    Equation: eq-apparent-gain (Volz et al. 2012, who take a scanner's receive field from it). Were the relation exact it
+    would be the gain and the coil's field alone, and smooth.
+    """
+    # ln PD − ln W(T1), T1 = exp(o + ln 1 s); beyond any tissue's T1 it says no more
+    t1 = from_output(o[:, 1], PRIOR_T1).clamp(0.05, 20.0)
+    return o[:, 0] - water_content(t1).log()
 
 
 def shown(
@@ -113,15 +123,14 @@ def vae_loss(
     """
     squared, relative = reconstruction_loss(output.reconstruction, images, output.scale, mask, config)
     prior, prior_pd = tissue_prior(output.o)
-    variation, variation_pd = total_variation(output.o)
     parts = {
         "l2": squared,
         "relative_l1": relative,
         "kl": kl_to_standard_normal(output.mean, output.log_var),
         "prior": prior,
         "prior_pd": prior_pd,
-        "variation": variation,
-        "variation_pd": variation_pd,
+        "variation": total_variation(output.o[:, 1]) + total_variation(output.o[:, 2]),
+        "water": total_variation(apparent_gain(output.o)),
     }
     weights = {name: getattr(config, name) for name in parts}
     if perceptual or discriminator:

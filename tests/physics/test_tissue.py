@@ -12,6 +12,7 @@ from physldm.physics.tissue import (
     TISSUES_1_5T,
     from_output,
     log_normal,
+    water_content,
 )  # fmt: skip
 
 
@@ -45,3 +46,12 @@ def test_log_normal_is_a_density_with_this_median():
 def test_output_zero_is_the_median_and_nothing_is_negative():
     assert from_output(torch.zeros(1), PRIOR_T2).item() == pytest.approx(0.1)
     assert (from_output(torch.linspace(-20, 20, 9), PRIOR_T1) > 0).all()
+
+
+def test_water_is_what_was_measured_at_these_t1():
+    # Oros-Peusquens et al. 2019, 21 volunteers at 3 T, by another method: 69.1 (SD 1.7) % and 83.7 (1.2) %;
+    # T1 of Wright et al. 2008
+    assert water_content(torch.tensor(0.838)).item() == pytest.approx(0.691, abs=0.017)
+    assert water_content(torch.tensor(1.607)).item() == pytest.approx(0.837, abs=0.012)
+    # pure water, whose T1 is that of CSF or a little longer
+    assert water_content(torch.tensor(4.16)).item() == pytest.approx(1, abs=0.03)

@@ -16,6 +16,7 @@ from physldm.runs import Run, architecture, latent_shape, load_tensors
 from physldm.training import train, vae_stage
 from physldm.training.engine import batch_order, keyed_draw, learning_rate
 from physldm.training.losses import (
+    apparent_gain,
     kl_to_standard_normal,
     ramp,
     real_or_made,
@@ -119,14 +120,32 @@ def test_prior_leaves_pd_alone():
 
 
 def test_total_variation_of_a_box_is_its_height_times_its_edge():
-    o = torch.zeros(2, 3, 10, 8, dtype=torch.float64)
-    o[1, 0, 2:7, 3:5] = 0.5  # 5 rows and 2 columns, in one picture of two
-    o[:, 1, :, 4:] = 2.0  # an edge through the whole picture
-    o[:, 2, 4] = -3.0  # a line: up and down again
-    variation, variation_pd = total_variation(o)
+    box, edge, line = torch.zeros(3, 2, 10, 8, dtype=torch.float64)
+    box[1, 2:7, 3:5] = 0.5  # 5 rows and 2 columns, in one picture of two
+    edge[:, :, 4:] = 2.0  # through the whole picture
+    line[:, 4] = -3.0  # up and down again
     down, across = 9 * 8, 10 * 7  # neighbours along either axis
-    assert variation_pd.item() == pytest.approx(0.5 * (2 * 2 / down + 2 * 5 / across) / 2)
-    assert variation.item() == pytest.approx(2 * 10 / across + 3 * 2 * 8 / down)
+    assert total_variation(box).item() == pytest.approx(0.5 * (2 * 2 / down + 2 * 5 / across) / 2)
+    assert total_variation(edge).item() == pytest.approx(2 * 10 / across)
+    assert total_variation(line).item() == pytest.approx(3 * 2 * 8 / down)
+
+
+def test_apparent_gain_is_the_gain_where_water_follows_t1():
+    t1 = torch.tensor([0.85, 1.45, 4.2], dtype=torch.float64)  # white matter, grey matter, CSF
+    gain = torch.tensor([700.0, 1000.0, 1300.0], dtype=torch.float64)
+    pd = gain / (0.916 + 0.436 / t1)
+    o = torch.stack([pd.log(), t1.log(), torch.zeros(3)])[None, :, None]
+    assert torch.allclose(apparent_gain(o)[0, 0], gain.log())
+    # twice the PD at the same T1 is twice the gain
+    o[:, 0] += math.log(2)
+    assert torch.allclose(apparent_gain(o)[0, 0], (2 * gain).log())
+
+
+def test_water_moves_pd_and_t1_together_but_never_t2():
+    o = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    total_variation(apparent_gain(o)).backward()
+    assert o.grad[:, 0].abs().sum() > 0 and o.grad[:, 1].abs().sum() > 0
+    assert o.grad[:, 2].abs().sum() == 0
 
 
 def test_proper_subsets_are_equally_likely():
