@@ -94,7 +94,7 @@ class DiffusionConfig(_Section):
 
     schedule: Literal["linear", "scaled_linear", "cosine"]
     timesteps: int = Field(gt=1)
-    prediction: Literal["v", "epsilon"]
+    prediction: Literal["v", "epsilon", "x0"]
     min_snr: float = Field(0.0, ge=0)
     sampler_steps: int = Field(gt=0)
 

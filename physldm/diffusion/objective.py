@@ -1,4 +1,4 @@
-"""What the network learns to say at (x_t, t): the noise ε, or the velocity v. Both tell the same.
+"""What the network learns to say at (x_t, t): the noise ε, the data x₀, or the velocity v. All tell the same.
 
 With a = √ᾱ_t and s = √(1−ᾱ_t), a² + s² = 1, the pairs (x₀, ε) and (x_t, v) are a rotation of each other:
 x_t = a x₀ + s ε,  v = a ε − s x₀   ⇔   x₀ = a x_t − s v,  ε = s x_t + a v.
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from .schedule import NoiseSchedule, coefficients, signal_to_noise
 
-Prediction = Literal["v", "epsilon"]
+Prediction = Literal["v", "epsilon", "x0"]
 
 
 def check_prediction(prediction: str) -> None:
-    """Raises ``ValueError`` unless ``prediction`` is ``v`` or ``epsilon``."""
+    """Raises ``ValueError`` unless ``prediction`` is ``v``, ``epsilon`` or ``x0``."""
     if prediction not in get_args(Prediction):
         raise ValueError(
             f"prediction: found {prediction!r}, expected one of {', '.join(get_args(Prediction))}"
@@ -53,27 +53,36 @@ def epsilon_from_v(v: Tensor, x_t: Tensor, t: Int[Tensor, " B"], schedule: Noise
     return s * x_t + a * v
 
 
+def epsilon_from_x0(x0: Tensor, x_t: Tensor, t: Int[Tensor, " B"], schedule: NoiseSchedule) -> Tensor:
+    """The noise in ``x_t [B, ...]`` if ``x0`` is its data; divides by √(1 − ᾱ_t), which is small early."""
+    a, s = coefficients(schedule, t, x_t)
+    return (x_t - a * x0) / s
+
+
 def x0_and_epsilon(
     model_output: Tensor, x_t: Tensor, t: Int[Tensor, " B"], schedule: NoiseSchedule, prediction: Prediction
 ) -> tuple[Tensor, Tensor]:
-    """(x₀, ε) as the network sees them at ``x_t [B, ...]``, whichever of v and ε it was trained to say.
+    """(x₀, ε) as the network sees them at ``x_t [B, ...]``, whichever of v, ε and x₀ it was trained to say.
 
     Raises:
-        ValueError: ``prediction`` is neither ``v`` nor ``epsilon``.
+        ValueError: an unknown ``prediction``.
     """
     check_prediction(prediction)
     if prediction == "v":
         return x0_from_v(model_output, x_t, t, schedule), epsilon_from_v(model_output, x_t, t, schedule)
+    if prediction == "x0":
+        return model_output, epsilon_from_x0(model_output, x_t, t, schedule)
     return x0_from_epsilon(model_output, x_t, t, schedule), model_output
 
 
 def min_snr_weight(
     t: Int[Tensor, " B"], schedule: NoiseSchedule, gamma: float, prediction: Prediction
 ) -> Float[Tensor, " B"]:
-    """The weight ``[B]`` that makes the squared error of ε or v one of x₀ times min(SNR, γ).
+    """The weight ``[B]`` that makes the squared error of ε, x₀ or v one of x₀ times min(SNR, γ).
 
-    At one (x_t, t) the errors are proportional, ‖Δε‖² = SNR ‖Δx₀‖² and ‖Δv‖² = (SNR + 1) ‖Δx₀‖², so the same
-    objective asks for another weight in each parametrisation (Hang et al. 2023, arXiv 2303.09556).
+    Equation: eq-min-snr. At one (x_t, t) the errors are proportional, ‖Δε‖² = SNR ‖Δx₀‖² and
+    ‖Δv‖² = (SNR + 1) ‖Δx₀‖², so the same objective asks for another weight in each parametrisation
+    (Hang et al. 2023, arXiv 2303.09556).
 
     Raises:
         ValueError: an unknown ``prediction``, or γ is not positive.
@@ -82,8 +91,9 @@ def min_snr_weight(
     if not gamma > 0:
         raise ValueError(f"min_snr: found {gamma}, expected more than 0")
     snr = signal_to_noise(schedule, t)
-    # min(SNR, γ)/SNR for ε,   min(SNR, γ)/(SNR + 1) for v
-    return snr.clamp(max=gamma) / (snr if prediction == "epsilon" else snr + 1)
+    # min(SNR, γ)/SNR for ε,   min(SNR, γ)/(SNR + 1) for v,   min(SNR, γ) for x₀
+    costs = {"epsilon": snr, "v": snr + 1, "x0": torch.ones_like(snr)}[prediction]
+    return snr.clamp(max=gamma) / costs
 
 
 def diffusion_loss(
@@ -102,7 +112,7 @@ def diffusion_loss(
 
     Args:
         model_output: what the network says at (x_t, t). x0: the latents. eps: the noise put in. t: the steps.
-        prediction: what the network is asked for, ``v`` or ``epsilon``.
+        prediction: what the network is asked for, ``v``, ``epsilon`` or ``x0``.
         min_snr: γ of the min-SNR weighting (5 in its paper); ``None`` weighs all steps alike.
 
     Returns:
@@ -115,9 +125,10 @@ def diffusion_loss(
     if not model_output.shape == x0.shape == eps.shape:
         shapes = ", ".join(str(tuple(x.shape)) for x in (model_output, x0, eps))
         raise ValueError(f"model_output, x0, eps: found shapes {shapes}, expected them equal")
-    target = eps if prediction == "epsilon" else velocity(x0, eps, t, schedule)
+    target = {"epsilon": eps, "x0": x0}.get(prediction)
+    target = velocity(x0, eps, t, schedule) if target is None else target
     dtype = torch.promote_types(x0.dtype, torch.float32)
-    # L_LDM = E ‖ε − ε_θ(z_t, t)‖²   (Eq. 8), or the same of v
+    # L_LDM = E ‖ε − ε_θ(z_t, t)‖²   (Eq. 8), or the same of v or x₀
     error = (target.to(dtype) - model_output.to(dtype)).square().flatten(1).mean(1)
     if min_snr is not None:
         error = error * min_snr_weight(t.to(error.device), schedule, min_snr, prediction)

@@ -1288,3 +1288,129 @@ def colouring_in(answer: Mapping[str, str]) -> Verdict:
     return _each_named(
         answer, KINDS, hints, "The class median is the yardstick: below it, near it, above it."
     )
+
+
+@_verdict
+def wrong_start(answer: Callable) -> Verdict:
+    """Chapter 11: ``answer(m, s, alpha_bar)`` is the mean of what a perfect sampler makes of N(0, 1) begun at ᾱ."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.wrong_start(my_mean).")
+    for m, s, a in ((2.0, 0.5, 0.3), (-1.0, 3.0, 0.05), (1.5, 0.9, 0.0047)):
+        found = answer(m, s, a)
+        if found is None or found is ...:
+            return _not_yet("Replace the dots in the function by the mean.")
+        # the middle of the noise lies √ᾱ m / √(ᾱ s² + 1 − ᾱ) standard deviations below the mean, and keeps its place
+        below = math.sqrt(a) * m / math.sqrt(a * s**2 + 1 - a)
+        if math.isclose(float(found), m - s * below, rel_tol=1e-4):
+            continue
+        slips = {
+            m: "That is the mean it should be. The sampler begins too low: where does x = 0 end?",
+            0.0: "The cloud moves on the way: x = 0 does not stay where it is.",
+            m - below: "How many standard deviations below is right. At the end they have length s.",
+            m * (1 - math.sqrt(a)): "That holds for s = 1 only.",
+            m
+            - s**2
+            * below
+            / math.sqrt(a * s**2 + 1 - a): "Standard deviations, not variances, set the scale.",
+            m * (1 - math.sqrt(a) * s): "The noisy cloud has a spread of √(ᾱ s² + 1 − ᾱ), not of 1.",
+            m + s * below: "The sign: the noise begins below the mean.",
+        }
+        for slip, hint in slips.items():
+            if math.isclose(float(found), slip, rel_tol=1e-4, abs_tol=1e-9):
+                return _not_yet(hint)
+        return _not_yet(f"For m {m}, s {s} and ᾱ {a} it gives {float(found):.4g}.")
+    return Verdict(
+        True, "What is missing at the start is missing at the end, times the shrinking of the cloud."
+    )
+
+
+@_verdict
+def velocity_from_noise(answer: Callable) -> Verdict:
+    """Chapter 11: ``answer(eps, x_t, alpha_bar)`` is the velocity v."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.velocity_from_noise(my_velocity).")
+    for x0, eps, a_bar in ((0.7, -1.2, 0.36), (-0.4, 0.9, 0.8)):
+        a, s = math.sqrt(a_bar), math.sqrt(1 - a_bar)
+        x_t = a * x0 + s * eps
+        found = answer(eps, x_t, a_bar)
+        if found is None or found is ...:
+            return _not_yet("Replace the dots in the function by the velocity.")
+        if math.isclose(float(found), a * eps - s * x0, rel_tol=1e-5):
+            continue
+        slips = {
+            x0: "That is x₀. Put it into the definition of v.",
+            a * eps - s * x_t: "x_t stands where x₀ should.",
+            s * x0 - a * eps: "The sign: v points from the data towards the noise.",
+            eps - s * x_t: "The division by √ᾱ is missing.",
+            (eps - s * x_t) / a_bar: "Divide by √ᾱ, not by ᾱ.",
+            a_bar * eps - (1 - a_bar) * x0: "The factors are √ᾱ and √(1 − ᾱ).",
+        }
+        for slip, hint in slips.items():
+            if math.isclose(float(found), slip, rel_tol=1e-5):
+                return _not_yet(hint)
+        return _not_yet(f"For ε {eps}, x_t {x_t:.4f} and ᾱ {a_bar} it gives {float(found):.4g}.")
+    return Verdict(True, "First x₀, then v; or at once (ε − √(1 − ᾱ) x_t)/√ᾱ.")
+
+
+# Mean squared errors of x₀ of two networks, at the level with SNR 50 and at that with SNR 0.5.
+TWO_NETWORKS = {"a": {"SNR 50": 0.002, "SNR 0.5": 0.30}, "b": {"SNR 50": 0.004, "SNR 0.5": 0.25}}
+
+
+@_verdict
+def two_networks(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 11: which of ``TWO_NETWORKS`` has the lower Eq. 8, loss of x₀, loss of v, and min-SNR loss (γ = 5)."""
+    weights = {"Eq. 8": (50, 0.5), "x0": (1, 1), "v": (51, 1.5), "min-SNR": (5, 0.5)}
+    losses = {
+        name: {
+            k: sum(w * e for w, e in zip(ws, errors.values(), strict=True))
+            for k, errors in TWO_NETWORKS.items()
+        }
+        for name, ws in weights.items()
+    }
+    right = {name: min(loss, key=loss.get) for name, loss in losses.items()}
+    hints = {
+        name: f"{name}: multiply each error by the weight of its level, and add. The table of the chapter has the weights."
+        for name in weights
+    }
+    said = "; ".join(f"{name}: {loss['a']:.3f} and {loss['b']:.3f}" for name, loss in losses.items())
+    return _each_named(answer, right, hints, f"Sums for a and b: {said}.")
+
+
+@_verdict
+def dpm_step(answer: Callable) -> Verdict:
+    """Chapter 11: ``answer(x, x0, x0_before, a_before, a, a_next)`` is a step of DPM-Solver++(2M) in the middle."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.dpm_step(my_step).")
+    x, x0, before, levels = 0.8, 0.5, 0.2, (0.1, 0.3, 0.8)
+    found = answer(x, x0, before, *levels)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the step.")
+    a_before, a, a_next = levels
+    half_log_snr = [0.5 * math.log(level / (1 - level)) for level in levels]
+    h_before, h = half_log_snr[1] - half_log_snr[0], half_log_snr[2] - half_log_snr[1]
+
+    def ddim(guess):
+        eps = (x - a**0.5 * guess) / (1 - a) ** 0.5
+        return a_next**0.5 * guess + (1 - a_next) ** 0.5 * eps
+
+    moved = x0 - before
+    slips = {
+        ddim(x0): "That is DDIM: the guess stays where it is.",
+        ddim(x0 + 0.5 * moved): "The two steps are not equally long in λ: h/h_b is missing.",
+        ddim(
+            x0 + h / h_before * moved
+        ): "The half is missing: the guess is wanted in the middle of the step.",
+        ddim(x0 + h_before / (2 * h) * moved): "h and h_b have changed places.",
+        ddim(
+            x0 - h / (2 * h_before) * moved
+        ): "The guess went on from the one before to the one here: mind the sign.",
+        ddim(x0 + (a_next - a) / (2 * (a - a_before)) * moved): "Measure the steps in λ, not in ᾱ.",
+    }
+    for slip, hint in slips.items():
+        if math.isclose(float(found), slip, rel_tol=1e-5):
+            return _not_yet(hint)
+    if not math.isclose(float(found), ddim(x0 + h / (2 * h_before) * moved), rel_tol=1e-5):
+        return _not_yet(
+            f"For x {x}, x̂₀ {x0}, before {before} and the levels {levels} it gives {float(found):.4g}."
+        )
+    return Verdict(True, "DDIM, with a guess that has gone on for half a step.")
