@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import shutil
 import signal
 import subprocess
