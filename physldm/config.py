@@ -50,10 +50,10 @@ class VaeConfig(_Section):
 class LossConfig(_Section):
     """Weights, for images in units of their 99.5th percentile.
 
-    ``prior_pd`` is the prior's weight on PD, which the paper leaves free. ``variation`` weighs the total
-    variation of log T1 and T2, ``water`` that of log PD beyond what T1 says of a tissue's water. ``magnitude`` compares magnitudes, for protocols with an early TI.
-    ``perceptual`` and ``adversarial`` begin at 0 and reach their weight by a ramp of ``ramp`` steps after step
-    ``ramp_from``.
+    ``prior_pd`` is the prior's weight on PD, which the paper leaves free. ``variation`` weighs the total variation of
+    log T1 and T2, ``water`` that of log PD beyond what T1 says of a tissue's water. ``magnitude`` compares magnitudes,
+    for protocols with an early TI. ``perceptual`` and ``adversarial`` begin at 0 and reach their weight by a ramp of
+    ``ramp`` steps after step ``ramp_from``.
     """
 
     l2: float = Field(ge=0)

@@ -12,6 +12,7 @@ from .figures import (
     tissue_lines,
 )
 from .overview import show_overview
+from .plane import show_clouds, show_lines, show_paths
 from .scanner import scanner
 from .widgets import bounds_explorer
 
@@ -20,11 +21,14 @@ __all__ = [
     "bounds_explorer",
     "scanner",
     "show_bounds",
+    "show_clouds",
     "show_curves",
     "show_images",
+    "show_lines",
     "show_log",
     "show_maps",
     "show_overview",
+    "show_paths",
     "show_ranges",
     "show_surface",
     "tissue_lines",

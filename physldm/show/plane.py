@@ -1,7 +1,4 @@
-"""Figures of the plane: clouds of points, the paths they take, and errors on logarithmic scales.
-
-Not imported by the package: only a chapter that draws needs matplotlib.
-"""
+"""Figures of the plane: clouds of points, the paths they take, and errors on logarithmic scales."""
 
 from __future__ import annotations
 
@@ -12,6 +9,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from .figures import _finished
 
 # Okabe & Ito's colours, told apart with any colour vision; line styles and markers tell the same again.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -43,8 +42,7 @@ def show_clouds(
         if truth is not None:
             axis.plot(*truth.T, ".", color="0.75", ms=2)
         axis.plot(*points.detach().T, ".", color=COLOURS[0], ms=2)
-    plt.close(figure)
-    return figure
+    return _finished(figure)
 
 
 def show_paths(
@@ -64,8 +62,7 @@ def show_paths(
         axis.plot(*path[-1].T, "o", color=COLOURS[1], ms=4)
         if ends is not None:
             axis.plot(*ends.T, "x", color="black", ms=7)
-    plt.close(figure)
-    return figure
+    return _finished(figure)
 
 
 def show_lines(
@@ -98,5 +95,4 @@ def show_lines(
         axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel(ylabel)
     axes[0, 0].legend(frameon=False)
-    plt.close(figure)
-    return figure
+    return _finished(figure)
