@@ -94,5 +94,6 @@ def show_lines(
         axis.grid(color="0.9")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel(ylabel)
-    axes[0, 0].legend(frameon=False)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=2 * len(panels), frameon=False)
     return _finished(figure)
