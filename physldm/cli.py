@@ -208,21 +208,38 @@ def sample(
     out: Out,
     n: Annotated[int, typer.Option("-n", min=1, help="how many brains")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    steps: Annotated[int | None, typer.Option(min=2, help="of the sampler; the run's own by default")] = None,
+    heights: Annotated[
+        str | None, typer.Option(metavar="START:STOP:STEP", help="a stack of slices of each brain, mm")
+    ] = None,
+    guidance: Annotated[float, typer.Option(min=0, help="how much more the heights count")] = 0.0,
 ) -> None:
-    """Make new brains: one axial slice each of PD, T1 and T2."""
-    import numpy as np
+    """Make new brains: PD, T1 and T2 of one axial slice each, or of a stack of slices."""
     import torch
 
     from physldm.data.bids import new_dataset, write_maps
     from physldm.data.phantom import GAIN
+    from physldm.data.preprocess import stack_affine
     from physldm.runs import Run
 
-    opened = Run(run)
-    s, unit = opened.config.data.spacing, torch.tensor([GAIN, 1.0, 1.0])[:, None, None]
+    opened, stack = Run(run), _stack(heights) if heights else None
+    affine = stack_affine(opened.config.data.spacing, stack or range(0, 1, opened.config.data.spacing))
+    unit = torch.tensor([GAIN, 1.0, 1.0])[:, None, None]
     with new_dataset(out, "physldm samples", derivative=True) as root:
-        for i, brain in enumerate(opened.sample(n, seed)):
+        maps = opened.sample(n, seed, steps, stack, guidance)
+        for i, brain in enumerate(maps.unflatten(0, (n, -1))):
             name = f"sub-{i + 1:03d}"
-            write_maps(root / name / "anat", name, brain[None] / unit, np.diag([s, s, s, 1.0]))
+            write_maps(root / name / "anat", name, brain / unit, affine)
+
+
+def _stack(heights: str) -> range:
+    try:
+        found = range(*(int(part) for part in heights.split(":", 2)))
+        if heights.count(":") == 2 and len(found) and min(found) >= 0 and found.step > 0:
+            return found
+    except ValueError:
+        pass
+    raise InputError(f"--heights: found {heights!r}, expected START:STOP:STEP in whole mm, such as 60:128:4")
 
 
 @app.command()

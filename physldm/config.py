@@ -46,6 +46,11 @@ class VaeConfig(_Section):
     gain: bool = False
     pd_median: float = Field(gt=0)
 
+    @property
+    def downsampling(self) -> int:
+        """How many pixels of an image one place of the code stands for, along one side."""
+        return self.unshuffle * 2 ** (len(self.widths) - 1)
+
 
 class LossConfig(_Section):
     """Weights, for images in units of their 99.5th percentile.
@@ -80,13 +85,16 @@ class AugmentConfig(_Section):
 
 
 class UNetConfig(_Section):
-    """The denoiser of the latent diffusion model. ``patch`` folds that many places a side into channels."""
+    """The denoiser of the latent diffusion model. ``patch`` folds that many places a side into channels; ``places``
+    learns a map that tells the network where it is, ``height`` tells it how high a slice lies."""
 
     widths: tuple[int, ...]
     blocks: int = Field(gt=0)
     attention: tuple[bool, ...]
     resblock_updown: bool = False
     patch: Literal[1, 2] = 1
+    places: bool = False
+    height: bool = False
 
 
 class DiffusionConfig(_Section):

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from physldm.config import Config, read_config
 from physldm.data.slices import ABSENT, SliceStore, phantom_fingerprint, phantom_store
-from physldm.diffusion import ddim, make_schedule
+from physldm.diffusion import dpm_solver, log_snr_timesteps, make_schedule
+from physldm.diffusion.samplers import Callback, Model
 from physldm.errors import InputError
 from physldm.models import PhysicsVAE, UNet
 from physldm.physics import Acquisition, AcquisitionBatch
+from physldm.progress import progress
 
 FORMAT = "physldm-1"
-RECONSTRUCT_AT_ONCE = 16  # slices
+AT_ONCE = 16  # slices
 
 
 def preset_name() -> str:
@@ -123,32 +125,100 @@ class Run:
         present = torch.tensor([[a is not None for a in acquisitions]])
         row = [a or ABSENT for a in acquisitions]
         maps = []
-        for part in scans.split(RECONSTRUCT_AT_ONCE):
+        for part in scans.split(AT_ONCE):
             protocol = AcquisitionBatch.repeat(row, len(part))
             mean, _ = self.vae.encode(part, protocol, present.expand(len(part), -1))
             maps.append(self.vae.decode(mean))
         return torch.cat(maps)
 
+    def denoiser(self, heights: Float[Tensor, " n"] | None = None, guidance: float = 0.0) -> Model:
+        """What a sampler asks: the network's answer at ``(x_t [n, C, h, w], t [n])``, for slices at these heights.
+
+        Equation: eq-guidance. One call of the network, two with ``guidance``, which needs a run that knows heights.
+
+        Args:
+            heights: mm; any, if none are given. guidance: by how much more than they should the heights count.
+        """
+        if heights is None or guidance == 0:
+            return lambda x, t: self.unet(x, t, heights)
+
+        def guided(x: Tensor, t: Tensor) -> Tensor:
+            told = torch.cat([heights, torch.full_like(heights, torch.nan)])
+            known, unknown = self.unet(torch.cat([x, x]), torch.cat([t, t]), told).chunk(2)
+            # v = v(h) + w (v(h) − v(any))
+            return known + guidance * (known - unknown)
+
+        return guided
+
     @torch.inference_mode()
-    def sample(self, n: int, seed: int, steps: int | None = None, callback=None) -> Float[Tensor, "n 3 H W"]:
+    def sample(
+        self,
+        n: int,
+        seed: int,
+        steps: int | None = None,
+        heights: Sequence[float] | None = None,
+        guidance: float = 0.0,
+        callback: Callback | None = None,
+    ) -> Float[Tensor, "n 3 H W"]:
         """``n`` new brains: one axial slice each of PD (scanner units), T1 (s) and T2 (s).
 
         Args:
-            steps: of DDIM; the configuration's by default. callback: see :func:`physldm.diffusion.ddim`.
+            steps: of DPM-Solver++; the configuration's by default. heights: mm above the bottom of the box; every
+                brain is drawn at each of them, from the same noise, one brain's slices after another's. Without them a
+                brain lies anywhere between the lowest and the highest slice of training. guidance: see
+                :meth:`denoiser`. callback: see :func:`physldm.diffusion.dpm_solver`; it is shown the codes by sixteens.
+
+        Raises:
+            InputError: heights or guidance are asked of a run whose network is not told of heights.
         """
-        draw = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n, *latent_shape(self.config, self.vae), generator=draw)
-        diffusion = self.config.diffusion
-        codes = ddim(
-            self.unet,
-            noise,
-            self.schedule,
-            steps=steps or diffusion.sampler_steps,
-            prediction=diffusion.prediction,
-            callback=callback,
-        )
+        noise, told = self._start(n, seed)
+        if not self.config.unet.height and (heights is not None or guidance):
+            raise InputError(
+                f"{self.folder / 'config.toml'}: unet.height: found false, expected true to draw at a height"
+            )
+        if heights is not None:
+            told = torch.tensor(heights, dtype=torch.float32).repeat(n)
+            noise = noise.repeat_interleave(len(heights), 0)
+        diffusion, codes = self.config.diffusion, []
+        steps = steps or diffusion.sampler_steps
+        starts = range(0, len(noise), AT_ONCE)
+        calls = len(starts) * len(log_snr_timesteps(self.schedule, steps))
+        with progress(total=calls, desc="drawing brains", unit="step", leave=False) as bar:
+
+            def each(*step):
+                bar.update()
+                if callback:
+                    callback(*step)
+
+            for start in starts:
+                part = slice(start, start + AT_ONCE)
+                codes.append(
+                    dpm_solver(
+                        self.denoiser(None if told is None else told[part], guidance),
+                        noise[part],
+                        self.schedule,
+                        steps=steps,
+                        prediction=diffusion.prediction,
+                        callback=each,
+                    )
+                )
+        return self.decode(torch.cat(codes))
+
+    @torch.inference_mode()
+    def decode(self, codes: Float[Tensor, "n C h w"]) -> Float[Tensor, "n 3 H W"]:
+        """Tissue maps of codes as the samplers make them, each channel of mean 0 and variance 1."""
         shift, scale = self.latent_statistics
-        return self.vae.decode(codes * scale + shift)
+        return torch.cat([self.vae.decode(z) for z in (codes * scale + shift).split(AT_ONCE)])
+
+    def _start(self, n: int, seed: int) -> tuple[Float[Tensor, "n C h w"], Float[Tensor, " n"] | None]:
+        """The noise that each brain begins with, and how high it lies: the first of many are the first of few."""
+        draw, (low, high) = torch.Generator().manual_seed(seed), self._ldm.span
+        rows = [
+            (torch.randn(latent_shape(self.config), generator=draw), torch.rand((), generator=draw))
+            for _ in range(n)
+        ]
+        noise, share = (torch.stack(x) for x in zip(*rows, strict=True))
+        return noise, low + share * (high - low) if self.config.unet.height else None
 
 
 def read_facts(folder: Path) -> dict:
@@ -170,16 +240,18 @@ def read_facts(folder: Path) -> dict:
 
 
 class Denoiser(nn.Module):
-    """The UNet with the latent statistics that belong to it, so that neither is saved without the other."""
+    """The UNet with the statistics that belong to it, so that neither is saved without the other: mean and standard
+    deviation of each channel of the codes, the lowest and the highest slice (mm)."""
 
     def __init__(self, unet: UNet, channels: int):
         super().__init__()
         self.unet = unet
         self.register_buffer("shift", torch.zeros(channels, 1, 1))
         self.register_buffer("scale", torch.ones(channels, 1, 1))
+        self.register_buffer("span", torch.zeros(2))
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.unet(x, t)
+    def forward(self, x: Tensor, t: Tensor, height: Tensor | None = None) -> Tensor:
+        return self.unet(x, t, height)
 
 
 def make_denoiser(config: Config) -> Denoiser:
@@ -192,6 +264,8 @@ def make_denoiser(config: Config) -> Denoiser:
         attention=u.attention,
         resblock_updown=u.resblock_updown,
         patch=u.patch,
+        places=latent_shape(config)[1:] if u.places else None,
+        height=u.height,
     )
     return Denoiser(unet, channels)
 
@@ -201,10 +275,10 @@ def image_size(config: Config) -> tuple[int, int]:
     return 224 // config.data.spacing, 160 // config.data.spacing
 
 
-def latent_shape(config: Config, vae: PhysicsVAE) -> tuple[int, int, int]:
+def latent_shape(config: Config) -> tuple[int, int, int]:
     """C, h, w of a code."""
-    height, width = image_size(config)
-    return config.vae.latent_channels, height // vae.downsampling, width // vae.downsampling
+    (height, width), factor = image_size(config), config.vae.downsampling
+    return config.vae.latent_channels, height // factor, width // factor
 
 
 def architecture(config: Config, part: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from physldm import cli
+from physldm.data.preprocess import box_affine
 from physldm.data.slices import SliceStore
 from physldm.evaluation import evaluate
 from physldm.physics import SEQUENCES
@@ -108,6 +109,19 @@ def test_sample_writes_maps_that_scan_can_read(smoke_run, tmp_path, run_cli):
                            "--out", tmp_path / "scans")  # fmt: skip
     assert code == 0, err
     assert len(list((tmp_path / "scans").rglob("*_T1w.nii.gz"))) == 2
+
+
+def test_sample_writes_a_stack_of_slices_where_they_lie(smoke_run, tmp_path, run_cli):
+    code, _, err = run_cli("sample", "--run", smoke_run, "--out", tmp_path / "new", "-n", 1, "--steps", 3,
+                           "--heights", "70:110:10")  # fmt: skip
+    assert code == 0, err
+    (file,) = (tmp_path / "new").rglob("*_T1map.nii.gz")
+    stack = nib.load(file)
+    assert stack.shape == (80, 112, 4) and stack.header.get_zooms() == (2, 2, 10)
+    # the same voxels as in a phantom's volume, whose lowest slice lies at the bottom of the box
+    box = box_affine(2)
+    for i, height in enumerate(range(70, 110, 10)):
+        np.testing.assert_allclose(stack.affine @ [3, 5, i, 1], box @ [3, 5, height / 2, 1], atol=1e-4)
 
 
 def test_evaluate_writes_the_contracted_keys(smoke_run, tmp_path, run_cli):
@@ -257,6 +271,7 @@ def test_bad_values_give_one_line(phantom, smoke_run, tmp_path, run_cli):
         (("phantom", "--out", phantom), ("--out", "files in it")),
         (("evaluate", "--run", tmp_path / "no"), ("config.toml", "missing")),
         (("sample", "--run", smoke_run, "--out", phantom), ("--out", "files in it")),
+        (("sample", "--run", smoke_run, "--out", tmp_path / "x", "--heights", "60:80"), ("--heights", "60:128:4")),
     ]  # fmt: skip
     for arguments, words in cases:
         code, _, err = run_cli(*arguments)

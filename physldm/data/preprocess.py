@@ -54,6 +54,15 @@ def box_affine(spacing: int) -> np.ndarray:
     return affine
 
 
+def stack_affine(spacing: int, heights: range) -> np.ndarray:
+    """The same of a stack of slices at ``heights`` (mm above the bottom of the box), ``[4, 4]``."""
+    affine = box_affine(spacing)
+    axis = affine[:3, 2] / spacing  # of one mm
+    affine[:3, 3] += axis * heights.start
+    affine[:3, 2] = axis * heights.step
+    return affine
+
+
 def read_on_grid(file: Path, spacing: int) -> Float[Tensor, "S H W"]:
     """A scan as axial slices of the box, anterior up; 0 outside the scan and where it is negative.
 

@@ -103,6 +103,13 @@ class SliceStore:
         """Numbers of a session's slices, from the lowest up."""
         return np.arange(self._first[session], self._first[session + 1])
 
+    def heights(self, slices: Sequence[int]) -> Float[Tensor, " S"]:
+        """How high some slices lie, mm above the bottom of the box."""
+        sessions = self.session_of[slices]
+        places = np.asarray(slices) - self._first[sessions]
+        rows = [self.index["sessions"][s]["heights"][i] for s, i in zip(sessions, places, strict=True)]
+        return torch.tensor(rows, dtype=torch.float32)
+
     def protocol(self, session: int) -> tuple[Acquisition | None, ...]:
         """How T1w, T2w and FLAIR of a session were taken; None where there is no such scan."""
         rows = self.index["sessions"][session]["acquisitions"]

@@ -12,7 +12,14 @@ from .objective import (
     x0_from_v,
 )
 from .samplers import ddim, ddim_step, ddpm, ddpm_step, dpm_solver, dpm_solver_step
-from .schedule import NoiseSchedule, add_noise, make_schedule, signal_to_noise, trailing_timesteps
+from .schedule import (
+    NoiseSchedule,
+    add_noise,
+    log_snr_timesteps,
+    make_schedule,
+    signal_to_noise,
+    trailing_timesteps,
+)
 
 __all__ = [
     "NoiseSchedule",
@@ -27,6 +34,7 @@ __all__ = [
     "dpm_solver_step",
     "epsilon_from_v",
     "epsilon_from_x0",
+    "log_snr_timesteps",
     "make_schedule",
     "min_snr_weight",
     "signal_to_noise",

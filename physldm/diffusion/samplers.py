@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .objective import Prediction, check_prediction, x0_and_epsilon
-from .schedule import NoiseSchedule, trailing_timesteps
+from .schedule import NoiseSchedule, log_snr_timesteps, trailing_timesteps
+
+Spacing = Literal["t", "lambda"]
+SPACINGS = {"t": trailing_timesteps, "lambda": log_snr_timesteps}
 
 Model = Callable[[Tensor, Tensor], Tensor]
 # step index (0 is the first), t, x_t before the step, x₀ as the network sees it there
@@ -110,7 +114,7 @@ def ddpm(
     """
     check_prediction(prediction)
     x = noise
-    for i, (t, a, a_prev) in enumerate(_steps(schedule, schedule.T)):
+    for i, (t, a, a_prev) in enumerate(_levels(schedule, trailing_timesteps(schedule, schedule.T))):
         x0, _ = _look(model, x, t, schedule, prediction)
         if callback is not None:
             callback(i, t, x, x0)
@@ -153,7 +157,7 @@ def ddim(
     if eta > 0 and generator is None:
         raise ValueError(f"generator: found none, expected one: eta = {eta} draws noise at every step")
     x = noise
-    for i, (t, a, a_prev) in enumerate(_steps(schedule, steps)):
+    for i, (t, a, a_prev) in enumerate(_levels(schedule, trailing_timesteps(schedule, steps))):
         x0, eps = _look(model, x, t, schedule, prediction)
         if callback is not None:
             callback(i, t, x, x0)
@@ -169,6 +173,7 @@ def dpm_solver(
     schedule: NoiseSchedule,
     *,
     steps: int = 20,
+    even_in: Spacing = "lambda",
     prediction: Prediction,
     callback: Callback | None = None,
 ) -> Tensor:
@@ -177,7 +182,9 @@ def dpm_solver(
     Args:
         model: says v, ε or x₀ at (x_t, t).
         noise: x_T ~ N(0, I), ``[B, ...]``; its dtype and device are those of the run.
-        steps: how many of the T steps to visit, evenly spread from T−1 down; one call of ``model`` each.
+        steps: how many of the T steps to visit; one call of ``model`` each.
+        even_in: what they are evenly spread in: ``lambda``, from T−1 down to 0 (:func:`log_snr_timesteps`), or ``t``,
+            as DDIM's are. Even in t the last step is a long way in λ, and is made at first order.
         prediction: what ``model`` says, ``v``, ``epsilon`` or ``x0``.
         callback: is shown (step index, t, x_t, x₀ as seen from there) at every step.
 
@@ -185,11 +192,13 @@ def dpm_solver(
         x₀, shaped as ``noise``.
 
     Raises:
-        ValueError: an unknown ``prediction``, not 1 ≤ steps ≤ T.
+        ValueError: an unknown ``prediction`` or ``even_in``, not 1 ≤ steps ≤ T (2 ≤ steps in λ).
     """
     check_prediction(prediction)
+    if even_in not in SPACINGS:
+        raise ValueError(f"even_in: found {even_in!r}, expected one of {', '.join(SPACINGS)}")
     x, x0_before, a_before = noise, None, None
-    for i, (t, a, a_prev) in enumerate(_steps(schedule, steps)):
+    for i, (t, a, a_prev) in enumerate(_levels(schedule, SPACINGS[even_in](schedule, steps))):
         x0, _ = _look(model, x, t, schedule, prediction)
         if callback is not None:
             callback(i, t, x, x0)
@@ -202,9 +211,8 @@ def _half_log_snr(alpha_bar: float) -> float:
     return 0.5 * math.log(alpha_bar / (1 - alpha_bar))
 
 
-def _steps(schedule: NoiseSchedule, n: int) -> list[tuple[int, float, float]]:
-    """(t, ᾱ_t, ᾱ of the step after it) for ``n`` steps, ending at ᾱ = 1."""
-    timesteps = trailing_timesteps(schedule, n)
+def _levels(schedule: NoiseSchedule, timesteps: list[int]) -> list[tuple[int, float, float]]:
+    """(t, ᾱ_t, ᾱ of the step after it), ending at ᾱ = 1."""
     alpha_bar = schedule.alpha_bar.double().cpu()[timesteps].tolist()
     return list(zip(timesteps, alpha_bar, [*alpha_bar[1:], 1.0], strict=True))
 

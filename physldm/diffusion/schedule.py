@@ -118,3 +118,19 @@ def trailing_timesteps(schedule: NoiseSchedule, n: int) -> list[int]:
     if not 1 <= n <= schedule.T:
         raise ValueError(f"steps: found {n}, expected 1 to {schedule.T}")
     return [schedule.T * k // n - 1 for k in range(n, 0, -1)]
+
+
+def log_snr_timesteps(schedule: NoiseSchedule, n: int) -> list[int]:
+    """At most ``n`` steps from T−1 down to 0, evenly spread in λ = ½ ln SNR, not in t.
+
+    Solvers of second order count their steps in λ (Lu et al. 2022). Where two would fall on one t there is one less.
+
+    Raises:
+        ValueError: not 2 ≤ n ≤ T.
+    """
+    if not 2 <= n <= schedule.T:
+        raise ValueError(f"steps: found {n}, expected 2 to {schedule.T}")
+    lam = 0.5 * signal_to_noise(schedule, torch.arange(schedule.T, device=schedule.alpha_bar.device)).log()
+    wanted = torch.linspace(lam[-1].item(), lam[0].item(), n, device=lam.device)
+    nearest = (lam[:, None] - wanted).abs().argmin(0)
+    return sorted(set(nearest.tolist()), reverse=True)

@@ -49,6 +49,16 @@ def perceptual_distance(
         return _network()(a[:, None], b[:, None])
 
 
+def activations(images: Float[Tensor, "B 1 H W"]) -> list[Float[Tensor, "B C h w"]]:
+    """What each of the five layers of LPIPS' AlexNet answers to images in [−1, 1].
+
+    Raises:
+        InputError: AlexNet has not been fetched.
+    """
+    with torch.inference_mode():
+        return _network().activations(images)
+
+
 @lru_cache(maxsize=1)
 def _network() -> Lpips:
     return Lpips()

@@ -81,6 +81,10 @@ class Lpips(nn.Module):
             )
         return self.net(a.expand(-1, 3, -1, -1), b.expand(-1, 3, -1, -1)).flatten()
 
+    def activations(self, images: Float[Tensor, "B 1 H W"]) -> list[Float[Tensor, "B C h w"]]:
+        """Of AlexNet's five layers, for images in [−1, 1]."""
+        return list(self.net.net(self.net.scaling_layer(images.expand(-1, 3, -1, -1))))
+
 
 def _read_cache() -> dict[str, Tensor]:
     file = backbone_file()

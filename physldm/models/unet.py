@@ -1,7 +1,7 @@
 """The network of the latent diffusion: looks at noisy latents x_t and their time t, says v or ε.
 
-Residual blocks on a few scales, told the time by a scale and shift after their second norm, with attention
-where the map is small (Ho et al. 2020; Dhariwal & Nichol 2021).
+Residual blocks on a few scales, told the time (and, where asked, the slice's height) by a scale and shift after their
+second norm, with attention where the map is small (Ho et al. 2020; Dhariwal & Nichol 2021).
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Block(nn.Module):
 class UNet(nn.Module):
     """v or ε of noisy latents ``x [B, channels, h, w]`` at times ``t [B]``; the shape of ``x`` comes back.
 
-    Any h and w will do: 14×10 goes to 7×5 and 4×3, and up again to the size of the map it meets.
+    Without ``places`` any h and w will do: 14×10 goes to 7×5 and 4×3, and up again to the size of the map it meets.
 
     Args:
         channels: of the latents.
@@ -137,6 +137,9 @@ class UNet(nn.Module):
         resblock_updown: change size in residual blocks, as the paper does, not by single convolutions.
         patch: places a side that are folded into channels before the first layer, and unfolded after the last: a code of
             28 × 20 costs as little as one of 14 × 10.
+        places: h and w of the latents, to learn a map that is added after the first layer. Convolutions alone do not
+            know where in the head they are.
+        height: whether the network is told how high in the head a slice lies.
 
     Raises:
         ValueError: flags and widths differ in number, or heads do not divide a width.
@@ -154,6 +157,8 @@ class UNet(nn.Module):
         time_dim: int | None = None,
         resblock_updown: bool = False,
         patch: int = 1,
+        places: tuple[int, int] | None = None,
+        height: bool = False,
     ) -> None:
         super().__init__()
         self.patch, channels = patch, channels * patch**2
@@ -162,6 +167,15 @@ class UNet(nn.Module):
         self.embedding_dim = widths[0]
         self.time = nn.Sequential(nn.Linear(widths[0], time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim))
         self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.place = None
+        if places:
+            self.place = nn.Parameter(torch.zeros(1, widths[0], *(side // patch for side in places)))
+        self.height = None
+        if height:
+            self.height = nn.Sequential(
+                nn.Linear(widths[0], time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
+            )
+            self.any_height = nn.Parameter(torch.zeros(time_dim))
 
         def resize(kind: type[Down] | type[Up], width: int) -> nn.Module:
             return ResBlock(width, width, time_dim, kind is Down) if resblock_updown else kind(width)
@@ -192,9 +206,18 @@ class UNet(nn.Module):
 
         self.last = nn.Sequential(_norm(width), nn.SiLU(), _zero(nn.Conv2d(width, channels, 3, padding=1)))
 
-    def forward(self, x: Float[Tensor, "B c h w"], t: Shaped[Tensor, " B"]) -> Float[Tensor, "B c h w"]:
+    def forward(
+        self, x: Float[Tensor, "B c h w"], t: Shaped[Tensor, " B"], height: Float[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B c h w"]:
+        """``height`` in mm; NaN, or none at all, where it is to be any."""
         emb = self.time(time_embedding(t, self.embedding_dim))
+        if self.height is not None:
+            emb = emb + self._told(
+                torch.full_like(t, torch.nan, dtype=emb.dtype) if height is None else height
+            )
         h = self.first(F.pixel_unshuffle(x, self.patch))
+        if self.place is not None:
+            h = h + self.place
         met = [h]
         for layer in self.down:
             h = layer(h, emb)
@@ -207,6 +230,10 @@ class UNet(nn.Module):
             else:
                 h = layer(h, emb, size=met[-1].shape[-2:])
         return F.pixel_shuffle(self.last(h), self.patch)
+
+    def _told(self, height: Float[Tensor, " B"]) -> Float[Tensor, "B d"]:
+        known = self.height(time_embedding(height.nan_to_num(), self.embedding_dim))
+        return torch.where(height.isnan()[:, None], self.any_height.to(known.dtype), known)
 
 
 def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool], heads: int) -> None:

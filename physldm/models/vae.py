@@ -57,11 +57,6 @@ class PhysicsVAE(nn.Module):
         log_medians = [math.log(config.pd_median), math.log(PRIOR_T1), math.log(PRIOR_T2)]
         self.register_buffer("bias", torch.tensor(log_medians), persistent=False)
 
-    @property
-    def downsampling(self) -> int:
-        """How many pixels of an image one place of the code stands for, along one side."""
-        return self.config.unshuffle * 2 ** (len(self.config.widths) - 1)
-
     def encode(
         self,
         images: Float[Tensor, "B N H W"],

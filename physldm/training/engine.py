@@ -51,9 +51,8 @@ def measure_precisions(device: torch.device, repeats: int = 4) -> dict[str, floa
 
 def measure_denoiser(device: torch.device, precision: str, config: Config) -> float:
     """Seconds for one training step of ``config``'s denoiser, the faster of two."""
-    vae = PhysicsVAE(config.vae)
     model = make_denoiser(config).to(device, memory_format=torch.channels_last)
-    x = torch.randn(config.ldm_stage.batch, *latent_shape(config, vae), device=device)
+    x = torch.randn(config.ldm_stage.batch, *latent_shape(config), device=device)
     t = torch.zeros(len(x), dtype=torch.long, device=device)
     times = []
     for _ in range(3):

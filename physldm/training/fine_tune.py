@@ -122,7 +122,7 @@ def fine_tune(
     judge = _Learner(run, critic or fresh_critic(seed), CRITIC_BETAS) if loss.adversarial else None
     perceptual = Lpips().to(vae.device) if loss.perceptual else None
     stage = run.config.vae_stage.model_copy(update={"lr": lr, "warmup": steps // 10, "cosine": True})
-    shape, curves = latent_shape(run.config, run.vae), defaultdict(list)
+    shape, curves = latent_shape(run.config), defaultdict(list)
     for step in progress(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
         start, rate = time.perf_counter(), learning_rate(step, steps, stage)
         drawn = draw_step(run.store, run.config, shape, seed, FINE_TUNING, step).to(vae.device)

@@ -17,20 +17,24 @@ from physldm.runs import architecture, load_weights, make_denoiser
 
 from .engine import STAGE_NUMBER, Training, batch_order, keyed_draw
 
+UNTOLD = 0.1  # the share of slices whose height the network is not told (Ho and Salimans 2022)
+
 
 @torch.inference_mode()
 def cache_posteriors(
     vae: PhysicsVAE, store: SliceStore, split: str, device: torch.device, batch: int = 16
 ) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the code of every slice and of its mirror image, ``[2S, C, h, w]``."""
+    """Mean and standard deviation of the code of every slice, then of its mirror image, slice by slice:
+    ``[2S, C, h, w]``."""
     slices = store.slices(split)
     means, sigmas = [], []
     for start in progress(range(0, len(slices), batch), desc="caching posteriors", unit="batch"):
         part = store.batch(slices[start : start + batch])
-        for images in (part.images, part.images.flip(-1)):
-            mean, log_var = vae.encode(*(x.to(device) for x in (images, part.acquisitions, part.mask)))
-            means.append(mean.cpu())
-            sigmas.append((0.5 * log_var).exp().cpu())
+        taken, mask = part.acquisitions.to(device), part.mask.to(device)
+        both = [vae.encode(x.to(device), taken, mask) for x in (part.images, part.images.flip(-1))]
+        mean, log_var = (torch.stack(x, 1).flatten(0, 1) for x in zip(*both, strict=True))
+        means.append(mean.cpu())
+        sigmas.append((0.5 * log_var).exp().cpu())
     return torch.cat(means), torch.cat(sigmas)
 
 
@@ -47,6 +51,8 @@ def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
     variance = mean.var((0, 2, 3)) + (sigma**2).mean((0, 2, 3))
     module.scale.copy_(variance.sqrt()[:, None, None])
     mean, sigma = (mean - module.shift) / module.scale, sigma / module.scale
+    heights = store.heights(store.slices("train")).repeat_interleave(2)  # a mirror image lies as high
+    module.span.copy_(torch.stack(heights.aminmax()))
     stage, diffusion = config.ldm_stage, config.diffusion
     schedule = make_schedule(diffusion.schedule, diffusion.timesteps)
     training = Training("ldm", folder, config, stage, fabric, module, architecture(config, "ldm"))
@@ -59,8 +65,10 @@ def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
         z = z + sigma[chosen] * torch.randn(z.shape, generator=draw)
         eps = torch.randn(z.shape, generator=draw)
         t = torch.randint(diffusion.timesteps, (len(z),), generator=draw)
-        z, eps, t = z.to(fabric.device), eps.to(fabric.device), t.to(fabric.device)
-        output = model(add_noise(z, eps, t, schedule), t)
+        untold = torch.rand(len(z), generator=draw) < UNTOLD
+        height = heights[chosen].masked_fill(untold, torch.nan)
+        z, eps, t, height = (x.to(fabric.device) for x in (z, eps, t, height))
+        output = model(add_noise(z, eps, t, schedule), t, height)
         value = diffusion_loss(
             output, z, eps, t, schedule, prediction=diffusion.prediction, min_snr=diffusion.min_snr or None
         )

@@ -13,6 +13,7 @@ from physldm.models.vae import VaeOutput
 from physldm.physics.tissue import PRIOR_T1, from_output, water_content
 
 SMOOTH = 0.01  # of the scale: below it √(s² + ε²) no longer tells the sign
+SIGNAL = 0.1  # of the scale: darker is air
 
 
 def kl_to_standard_normal(mean: Float[Tensor, "B C h w"], log_var: Float[Tensor, "B C h w"]) -> Tensor:
@@ -55,13 +56,29 @@ def tissue_prior(o: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
     return squares[1] + squares[2], squares[0]
 
 
-def total_variation(x: Float[Tensor, "B H W"]) -> Tensor:
+def total_variation(x: Float[Tensor, "B H W"], where: Bool[Tensor, "B H W"] | None = None) -> Tensor:
     """Mean |Δx| between neighbours, down plus across (Rudin, Osher and Fatemi 1992).
 
     Equation: eq-tv.
+
+    Args:
+        where: only neighbours that both lie in here count; everywhere by default.
     """
-    # mean |x(i+1, j) − x(i, j)| + mean |x(i, j+1) − x(i, j)|
-    return sum(x.diff(dim=axis).abs().mean() for axis in (1, 2))
+    where = torch.ones_like(x, dtype=torch.bool) if where is None else where
+    total = x.new_zeros(())
+    for axis, size in ((1, x.shape[1]), (2, x.shape[2])):
+        # mean |x(i+1, j) − x(i, j)| + mean |x(i, j+1) − x(i, j)|
+        both = where.narrow(axis, 1, size - 1) & where.narrow(axis, 0, size - 1)
+        total = total + (x.diff(dim=axis).abs() * both).sum() / both.sum().clamp_min(1)
+    return total
+
+
+def with_signal(
+    images: Float[Tensor, "B N H W"], scale: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None
+) -> Bool[Tensor, "B H W"]:
+    """Where any scan that is present is brighter than a tenth of its scale: head, not air."""
+    bright = images > SIGNAL * scale[..., None, None]
+    return (bright if mask is None else bright & mask[..., None, None]).any(1)
 
 
 def apparent_gain(o: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W"]:
@@ -130,7 +147,7 @@ def vae_loss(
         "prior": prior,
         "prior_pd": prior_pd,
         "variation": total_variation(output.o[:, 1]) + total_variation(output.o[:, 2]),
-        "water": total_variation(apparent_gain(output.o)),
+        "water": total_variation(apparent_gain(output.o), with_signal(images, output.scale, mask)),
     }
     weights = {name: getattr(config, name) for name in parts}
     if perceptual or discriminator:

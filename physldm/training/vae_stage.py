@@ -99,7 +99,7 @@ def train_vae(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
         discriminator = PatchDiscriminator() if config.loss.adversarial else None
     module = module.to(memory_format=torch.channels_last)
     perceptual = Lpips().to(fabric.device) if config.loss.perceptual else None
-    stage, shape = config.vae_stage, latent_shape(config, module)
+    stage, shape = config.vae_stage, latent_shape(config)
     seen: dict[str, Tensor] = {}  # the last step's images, for the critic
 
     def loss(model, step):

@@ -1,5 +1,8 @@
 """Against MONAI's schedulers and against Gaussian data, whose exact denoiser is known."""
 
+import functools
+
+import numpy as np
 import pytest
 import torch
 from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
@@ -11,6 +14,7 @@ from physldm.diffusion import (
     diffusion_loss,
     dpm_solver,
     dpm_solver_step,
+    log_snr_timesteps,
     make_schedule,
     trailing_timesteps,
     velocity,
@@ -134,6 +138,9 @@ def test_an_unknown_prediction_is_refused():
 MEAN, SD = torch.tensor([1.5, -0.5], dtype=torch.float64), torch.tensor([0.6, 0.2], dtype=torch.float64)
 
 
+even_in_t = functools.partial(dpm_solver, even_in="t")
+
+
 def on_the_way(sampler, schedule, steps, stop):
     """Root mean square distance at t = ``stop`` from the exact flow of Gaussian data, begun at ᾱ_T."""
     noise = torch.randn(500, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -150,7 +157,7 @@ def on_the_way(sampler, schedule, steps, stop):
 @pytest.mark.parametrize("stop", [99, 199, 499])
 def test_dpm_solver_is_of_second_order_and_beats_ddim(kind, stop):
     schedule = make_schedule(kind)
-    error = {n: on_the_way(dpm_solver, schedule, n, stop) for n in (20, 40, 100, 200)}
+    error = {n: on_the_way(even_in_t, schedule, n, stop) for n in (20, 40, 100, 200)}
     assert error[20] < on_the_way(ddim, schedule, 20, stop) / 2
     assert error[100] / error[200] > 3.3
     once = on_the_way(ddim, schedule, 100, stop) / on_the_way(ddim, schedule, 200, stop)
@@ -165,16 +172,47 @@ def test_dpm_solver_at_its_ends():
     for n in (1, 2):
         kwargs = {"steps": n, "prediction": "v"}
         torch.testing.assert_close(
-            dpm_solver(model, noise, schedule, **kwargs), ddim(model, noise, schedule, **kwargs)
+            even_in_t(model, noise, schedule, **kwargs), ddim(model, noise, schedule, **kwargs)
         )
     x0 = torch.full_like(noise, 0.3)
     assert torch.equal(dpm_solver_step(noise, x0, noise, 0.9, 1.0, 0.5), x0)
     path = []
-    last = dpm_solver(
-        model, noise, schedule, steps=7, prediction="v", callback=lambda i, t, x, x0: path.append((i, t, x0))
-    )
-    assert [(i, t) for i, t, _ in path] == list(enumerate(trailing_timesteps(schedule, 7)))
-    assert torch.equal(last, path[-1][2])
+    for even_in, times in (("t", trailing_timesteps), ("lambda", log_snr_timesteps)):
+        path.clear()
+        last = dpm_solver(
+            model, noise, schedule, steps=7, even_in=even_in, prediction="v",
+            callback=lambda i, t, x, x0: path.append((i, t, x0)),
+        )  # fmt: skip
+        assert [(i, t) for i, t, _ in path] == list(enumerate(times(schedule, 7)))
+        assert torch.equal(last, path[-1][2])
+    with pytest.raises(ValueError, match="even_in: found 'sigma', expected one of t, lambda"):
+        dpm_solver(model, noise, schedule, even_in="sigma", prediction="v")
+
+
+@pytest.mark.parametrize("kind", ["linear", "scaled_linear", "cosine"])
+def test_steps_even_in_log_snr(kind):
+    schedule = make_schedule(kind)
+    times = log_snr_timesteps(schedule, 12)
+    assert times[0] == 999 and times[-1] == 0 and len(times) == 12 - (kind == "cosine")  # it ends in a leap
+    a = schedule.alpha_bar.double().numpy()
+    lam = 0.5 * np.log(a / (1 - a))
+    wanted = np.linspace(lam[999], lam[0], 12)
+    assert set(times) == {int(np.abs(lam - w).argmin()) for w in wanted}
+    assert log_snr_timesteps(schedule, 1000)[0] == 999 and len(set(log_snr_timesteps(schedule, 1000))) > 100
+    with pytest.raises(ValueError, match="steps: found 1, expected 2 to 1000"):
+        log_snr_timesteps(schedule, 1)
+
+
+def test_even_in_log_snr_twenty_steps_end_nearer_the_exact_sample_than_fifty_of_ddim():
+    schedule = make_schedule()
+    noise = torch.randn(2000, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    model = gaussian_denoiser(MEAN, SD, schedule)
+    exact = gaussian_flow(noise, MEAN, SD, schedule.alpha_bar[-1].item(), 1.0)
+
+    def off(sampler, steps):
+        return (sampler(model, noise, schedule, steps=steps, prediction="x0") - exact).square().mean().sqrt()
+
+    assert off(dpm_solver, 20) < 0.5 * off(even_in_t, 20) and off(dpm_solver, 20) < 0.5 * off(ddim, 50)
 
 
 def test_dpm_solver_follows_a_straight_guess_exactly_where_ddim_does_not():

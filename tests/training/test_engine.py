@@ -12,10 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from physldm.config import StageConfig, load_preset, read_config
+from physldm.errors import InputError
 from physldm.models.vae import VaeOutput
 from physldm.runs import Run, architecture, latent_shape, load_tensors
 from physldm.training import train, vae_stage
 from physldm.training.engine import batch_order, keyed_draw, learning_rate
+from physldm.training.ldm_stage import cache_posteriors
 from physldm.training.losses import (
     apparent_gain,
     kl_to_standard_normal,
@@ -161,7 +163,7 @@ def test_proper_subsets_are_equally_likely():
 def test_a_second_decoding_sees_some_scans_and_is_asked_for_all(smoke_run):
     run = Run(smoke_run)
     config = load_preset("smoke", ["augment.subsets=0.5", "vae_stage.batch=4"])
-    drawn = draw_step(run.store, config, latent_shape(config, run.vae), 3, 1, 7)
+    drawn = draw_step(run.store, config, latent_shape(config), 3, 1, 7)
     assert drawn.rows == [0, 1, 2, 3, 0, 1]
     assert torch.equal(drawn.given[:4], drawn.mask) and (drawn.given[4:].sum(1) < drawn.mask[:2].sum(1)).all()
     with torch.inference_mode():
@@ -232,9 +234,47 @@ def test_samples_depend_on_the_seed_only(smoke_run):
     assert torch.equal(first, run.sample(2, seed=1)) and not torch.equal(first, run.sample(2, seed=2))
 
 
-def test_latent_statistics_are_those_of_the_codes(smoke_run):
-    from physldm.training.ldm_stage import cache_posteriors
+def test_a_brain_can_be_drawn_at_heights_and_guidance_is_a_weighted_sum(smoke_run):
+    run = Run(smoke_run)
+    start, stop, step = run.config.data.heights
+    assert run._ldm.span.tolist() == [start, range(start, stop, step)[-1]]
+    stack = run.sample(2, seed=1, steps=4, heights=[70.0, 90.0, 110.0])
+    assert stack.shape == (6, 3, 112, 80)
+    # both brains begin with their own noise; the same height is the same slice, whoever asks
+    torch.testing.assert_close(stack[4:5], run.sample(2, seed=1, steps=4, heights=[90.0])[1:])
+    torch.testing.assert_close(stack[:3], run.sample(1, seed=1, steps=4, heights=[70.0, 90.0, 110.0]))
+    x, t, h = torch.randn(2, *latent_shape(run.config)), torch.tensor([300, 300]), torch.tensor([70.0, 110.0])
+    with torch.inference_mode():
+        told, untold = run.denoiser(h)(x, t), run.denoiser()(x, t)
+        assert not torch.allclose(told, untold)
+        torch.testing.assert_close(run.denoiser(h, guidance=2.0)(x, t), 3 * told - 2 * untold)
 
+
+def test_heights_of_a_run_that_knows_none_are_refused(smoke_run, tmp_path):
+    config = load_preset("smoke", ["unet.height=false", "unet.places=false", "ldm_stage.steps=2"])
+    shutil.copytree(
+        smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("ldm*", "config.toml", "slices")
+    )
+    train(tmp_path / "run", config, "ldm", Run(smoke_run).store.folder)
+    run = Run(tmp_path / "run")
+    assert run.sample(1, seed=0, steps=2).shape == (1, 3, 112, 80)
+    with pytest.raises(InputError, match=r"unet\.height: found false, expected true"):
+        run.sample(1, seed=0, heights=[84.0])
+
+
+def test_cached_posteriors_stand_in_the_order_of_slices_and_their_mirror_images(smoke_run):
+    run = Run(smoke_run)
+    mean, sigma = cache_posteriors(run.vae, run.store, "train", torch.device("cpu"), batch=4)
+    for i, number in enumerate(run.store.slices("train")[:6]):
+        batch = run.store.batch([number])
+        for place, images in ((2 * i, batch.images), (2 * i + 1, batch.images.flip(-1))):
+            with torch.inference_mode():
+                own, log_var = run.vae.encode(images, batch.acquisitions, batch.mask)
+            torch.testing.assert_close(mean[place], own[0], rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(sigma[place], (0.5 * log_var[0]).exp(), rtol=1e-3, atol=1e-3)
+
+
+def test_latent_statistics_are_those_of_the_codes(smoke_run):
     run = Run(smoke_run)
     mean, _ = cache_posteriors(run.vae, run.store, "train", torch.device("cpu"))
     shift, scale = run.latent_statistics

@@ -1,0 +1,161 @@
+"""Whether drawn brains are like real ones: as a set of pictures, and in the tissue they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from torch import Tensor
+
+from physldm.data.anatomy import CLASSES
+from physldm.data.slices import SliceStore
+from physldm.physics import Acquisition, signal
+from physldm.progress import progress
+
+from .perceptual import activations
+
+# How every brain is scanned before it is looked at, drawn or real: one usual protocol.
+PROTOCOL = (
+    Acquisition("mprage", te=0.0032, tr=2.4, ti=1.0),
+    Acquisition("spin_echo", te=0.1, tr=3.2),
+    Acquisition("flair", te=0.091, tr=9.0, ti=2.5),
+)
+LAYERS = (1, 4)  # of AlexNet's five: edges and textures, and what is made of them
+AT_ONCE = 32  # images
+SURE = 0.9  # a voxel that is this much of one tissue teaches the classifier
+AIR = 0.1  # of an image's white; where T1w and T2w are darker there is no brain
+NOISE = 0.03  # of white: no tissue is told by less than a scan's noise
+TISSUES = ("wm", "gm", "csf")
+
+
+def scans(maps: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """T1w, T2w and FLAIR of tissue maps by ``PROTOCOL``, magnitudes, each divided by its 99.5th percentile."""
+    images = torch.stack([signal(maps, acquisition, magnitude=True) for acquisition in PROTOCOL], 1)
+    return images / images.flatten(2).quantile(0.995, dim=2).clamp_min(1e-9)[..., None, None]
+
+
+def features(maps: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 448"]:
+    """What AlexNet sees in the T1w image of each brain: the mean activation of every channel of two of its layers.
+
+    The extractor of the usual FID is an Inception network that was trained on photographs, as this one was; it is ten
+    times as large.
+
+    Raises:
+        InputError: AlexNet has not been fetched.
+    """
+    rows = []
+    for part in maps.split(AT_ONCE):
+        seen = activations(2 * scans(part)[:, :1] - 1)
+        rows.append(torch.cat([seen[layer].mean((2, 3)) for layer in LAYERS], 1))
+    return torch.cat(rows).double()
+
+
+def frechet_distance(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> float:
+    """How far apart two sets of features are, each taken for a bell curve (Heusel et al. 2017: FID).
+
+    Equation: eq-frechet. Few samples look farther away than they are, so compare sets of equal size.
+
+    Raises:
+        ValueError: a set of fewer than two, or features of different length.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(
+            f"a, b: found shapes {tuple(a.shape)}, {tuple(b.shape)}, expected [N, D], [M, D] with N, M of at least 2"
+        )
+    (mean_a, cov_a), (mean_b, cov_b) = ((x.mean(0), torch.cov(x.T)) for x in (a.double(), b.double()))
+    # ‖μ_a − μ_b‖² + tr(Σ_a + Σ_b − 2 (Σ_a^½ Σ_b Σ_a^½)^½)
+    values, vectors = torch.linalg.eigh(cov_a)
+    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+    both = torch.linalg.eigvalsh(root @ cov_b @ root).clamp_min(0).sqrt().sum()
+    return ((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * both).item()
+
+
+def frechet_interval(
+    drawn: Float[Tensor, "N D"], real: Float[Tensor, "M D"], draws: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """The middle 95 % of :func:`frechet_distance` when the drawn set is itself drawn anew, with repeats (bootstrap).
+
+    Repeats add nothing new, so the whole interval lies a little high: compare with it only what was bootstrapped, too,
+    or what lies below its upper end.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    found = [
+        frechet_distance(drawn[torch.randint(len(drawn), (len(drawn),), generator=draw)], real)
+        for _ in progress(range(draws), desc="bootstrap", unit="draw")
+    ]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+class TissueClassifier:
+    """Names each voxel's tissue from its brightness in T1w, T2w and FLAIR: one bell curve in three dimensions for each
+    of white matter, grey matter and CSF (quadratic discriminant analysis).
+
+    Args:
+        store: with truth. split: whose slices teach it.
+    """
+
+    def __init__(self, store: SliceStore, split: str = "train"):
+        slices = store.slices(split)
+        voxels, names = [], []
+        for part in np.array_split(slices, max(1, len(slices) // AT_ONCE)):
+            images, labels = _known(store, part)
+            for number in range(len(TISSUES)):
+                found = images.movedim(1, -1)[labels == number]
+                voxels.append(found[:: max(1, len(found) // 2000)])
+                names.append(torch.full((len(voxels[-1]),), number))
+        self._rule = QuadraticDiscriminantAnalysis(reg_param=NOISE**2).fit(
+            torch.cat(voxels).numpy(), torch.cat(names).numpy()
+        )
+
+    def __call__(self, maps: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B H W"]:
+        """The tissue of each voxel of these brains, as its number in ``TISSUES``; −1 in air."""
+        images = scans(maps)
+        head = (images[:, :2] > AIR).any(1)
+        labels = torch.full(head.shape, -1)
+        if head.any():
+            labels[head] = torch.from_numpy(self._rule.predict(images.movedim(1, -1)[head].numpy()))
+        return labels
+
+    def dice(self, store: SliceStore, split: str = "heldout") -> dict[str, float]:
+        """How well it does on other subjects: 2 |A ∩ B| / (|A| + |B|) of each tissue, where one fills most of a voxel."""
+        hits = dict.fromkeys(TISSUES, (0, 0))
+        slices = store.slices(split)
+        for part in np.array_split(slices, max(1, len(slices) // AT_ONCE)):
+            truth = _majority(store.array("fractions", part), 0.5)
+            found = self(store.array("maps", part)).masked_fill(truth < 0, -1)
+            for number, tissue in enumerate(TISSUES):
+                a, b = found == number, truth == number
+                both, sizes = hits[tissue]
+                hits[tissue] = both + int((a & b).sum()), sizes + int(a.sum() + b.sum())
+        return {tissue: 2 * both / sizes for tissue, (both, sizes) in hits.items()}
+
+    def medians(self, maps: Float[Tensor, "B 3 H W"]) -> dict[str, float]:
+        """Median T1 and T2 (s) of white and grey matter as it finds them: ``t1.wm`` and so on."""
+        labels = self(maps)
+        return {
+            f"{name}.{tissue}": maps[:, i][labels == number].median().item()
+            for number, tissue in enumerate(TISSUES[:2])
+            for i, name in ((1, "t1"), (2, "t2"))
+        }
+
+
+def _majority(fractions: Float[Tensor, "B K H W"], share: float) -> Int[Tensor, "B H W"]:
+    """The number in ``TISSUES`` of what fills at least ``share`` of a voxel; −1 where none does."""
+    places = [CLASSES.index(tissue) for tissue in TISSUES]
+    most, number = fractions[:, places].max(1)
+    return number.masked_fill(most < share, -1)
+
+
+def _known(store: SliceStore, slices: np.ndarray) -> tuple[Tensor, Tensor]:
+    return scans(store.array("maps", slices)), _majority(store.array("fractions", slices), SURE)
+
+
+def sample_scores(
+    maps: Float[Tensor, "B 3 H W"], real: Float[Tensor, "M D"], classifier: TissueClassifier
+) -> Mapping[str, float]:
+    """``fid`` of drawn brains against real ones' :func:`features`, and their tissue's medians."""
+    return {"fid": frechet_distance(features(maps), real)} | classifier.medians(maps)
