@@ -27,7 +27,9 @@ def bars() -> list[Bar]:
     ours = PhysicsVAE(config.vae).to(memory_format=torch.channels_last)
     images = 300 * torch.rand(4, 3, 112, 80)
     protocol = AcquisitionBatch.repeat([Acquisition.usual(n) for n in ("mprage", "spin_echo", "flair")], 4)
-    noise = torch.randn(4, config.vae.latent_channels, 112 // config.vae.downsampling, 80 // config.vae.downsampling)
+    noise = torch.randn(
+        4, config.vae.latent_channels, 112 // config.vae.downsampling, 80 // config.vae.downsampling
+    )
 
     def our_loss() -> torch.Tensor:
         output = ours(images, protocol, None, noise)

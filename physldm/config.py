@@ -85,14 +85,13 @@ class AugmentConfig(_Section):
 
 
 class UNetConfig(_Section):
-    """The denoiser of the latent diffusion model. ``patch`` folds that many places a side into channels; ``places``
-    learns a map that tells the network where it is, ``height`` tells it how high a slice lies."""
+    """The denoiser of the latent diffusion model. ``places`` learns a map that tells the network where it is,
+    ``height`` tells it how high a slice lies."""
 
     widths: tuple[int, ...]
     blocks: int = Field(gt=0)
     attention: tuple[bool, ...]
     resblock_updown: bool = False
-    patch: Literal[1, 2] = 1
     places: bool = False
     height: bool = False
 

@@ -263,7 +263,6 @@ def make_denoiser(config: Config) -> Denoiser:
         blocks=u.blocks,
         attention=u.attention,
         resblock_updown=u.resblock_updown,
-        patch=u.patch,
         places=latent_shape(config)[1:] if u.places else None,
         height=u.height,
     )

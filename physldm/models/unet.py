@@ -82,8 +82,8 @@ class Attention(nn.Module):
         # [B, 3c, h, w] -> three of [B, heads, h·w, c/heads]
         qkv = self.qkv(self.norm(x)).flatten(2).transpose(1, 2)
         q, k, v = qkv.view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        # softmax(q kᵀ/√d) v
-        y = F.scaled_dot_product_attention(q, k, v)
+        # softmax(q kᵀ/√d) v: written out, for on maps this small torch's fused kernel is slower on a CPU
+        y = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1) @ v
         y = y.permute(0, 1, 3, 2).reshape(batch, channels, height, width)
         return x + self.out(y)
 
@@ -135,8 +135,6 @@ class UNet(nn.Module):
         heads: of each attention; divides the width of every level that has one, and of the last.
         time_dim: width of what the blocks are told of the time; 4 × the first width if ``None``.
         resblock_updown: change size in residual blocks, as the paper does, not by single convolutions.
-        patch: places a side that are folded into channels before the first layer, and unfolded after the last: a code of
-            28 × 20 costs as little as one of 14 × 10.
         places: h and w of the latents, to learn a map that is added after the first layer. Convolutions alone do not
             know where in the head they are.
         height: whether the network is told how high in the head a slice lies.
@@ -156,12 +154,10 @@ class UNet(nn.Module):
         heads: int = 4,
         time_dim: int | None = None,
         resblock_updown: bool = False,
-        patch: int = 1,
         places: tuple[int, int] | None = None,
         height: bool = False,
     ) -> None:
         super().__init__()
-        self.patch, channels = patch, channels * patch**2
         _check(widths, blocks, attention, heads)
         time_dim = time_dim or 4 * widths[0]
         self.embedding_dim = widths[0]
@@ -169,7 +165,7 @@ class UNet(nn.Module):
         self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.place = None
         if places:
-            self.place = nn.Parameter(torch.zeros(1, widths[0], *(side // patch for side in places)))
+            self.place = nn.Parameter(torch.zeros(1, widths[0], *places))
         self.height = None
         if height:
             self.height = nn.Sequential(
@@ -215,7 +211,7 @@ class UNet(nn.Module):
             emb = emb + self._told(
                 torch.full_like(t, torch.nan, dtype=emb.dtype) if height is None else height
             )
-        h = self.first(F.pixel_unshuffle(x, self.patch))
+        h = self.first(x)
         if self.place is not None:
             h = h + self.place
         met = [h]
@@ -229,7 +225,7 @@ class UNet(nn.Module):
                 h = layer(torch.cat([h, met.pop()], dim=1), emb)
             else:
                 h = layer(h, emb, size=met[-1].shape[-2:])
-        return F.pixel_shuffle(self.last(h), self.patch)
+        return self.last(h)
 
     def _told(self, height: Float[Tensor, " B"]) -> Float[Tensor, "B d"]:
         known = self.height(time_embedding(height.nan_to_num(), self.embedding_dim))

@@ -6,7 +6,7 @@ nothing but the figure; a notebook shows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from physldm.physics import TISSUES
@@ -52,6 +53,7 @@ def show_images(
     rows: Sequence[str] = (),
     limits: tuple[float, float] | None = None,
     each: bool = False,
+    framed: Collection[int] = (),
     unit: str = "signal (a.u.)",
 ) -> Figure:
     """Images side by side on one scale, or rows of them, each row on its own scale.
@@ -60,6 +62,7 @@ def show_images(
         images: ``[H, W]`` each: a list, or a list of rows. titles: one a column, or one an image. rows: one a row.
         limits: darkest and brightest value; by default 0 (or the smallest) to the row's 99.5th percentile.
         each: divide every image by its own 99.5th percentile first, as a viewer's automatic window does.
+        framed: numbers of the images that get a frame, in reading order from 0.
         unit: what the colour bar says.
     """
     grid = [list(row) for row in images] if rows else [list(images)]
@@ -77,6 +80,10 @@ def show_images(
                             ha="right", va="center")  # fmt: skip
     for axis, title in zip(axes.flat, titles, strict=False):
         axis.set_title(title, fontsize=10)
+    for number in framed:
+        axis = axes.flat[number]
+        axis.add_patch(Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, clip_on=False,
+                                 edgecolor="#E69F00", linewidth=3))  # fmt: skip
     return _finished(figure)
 
 

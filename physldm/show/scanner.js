@@ -3,21 +3,23 @@
    config.sequences[name].equation(settings)(pd, t1, t2). Times are in seconds. */
 
 const physldmCore = {
-  /* 16-bit numbers of one brain -> Float32Arrays, and where there is any water. PD is linear, T1 and T2 logarithmic. */
+  /* 16-bit numbers of one brain's water -> Float32Arrays, and where it is: every second of the runs.
+     PD is linear, T1 and T2 logarithmic. */
   unpack(brain) {
     const bytes = Uint8Array.from(atob(brain.data), (c) => c.charCodeAt(0));
-    const words = new Uint16Array(bytes.buffer);
-    const n = brain.height * brain.width;
+    const words = new Uint16Array(bytes.buffer), inside = [];
+    brain.runs.reduce((first, run, i) => {
+      if (i % 2) for (let k = first; k < first + run; k++) inside.push(k);
+      return first + run;
+    }, 0);
     const maps = brain.ranges.map(([low, high, logarithmic], i) => {
-      const map = new Float32Array(n);
-      for (let k = 0; k < n; k++) {
-        const share = words[i * n + k] / 65535;
+      const map = new Float32Array(brain.height * brain.width);
+      inside.forEach((k, j) => {
+        const share = words[i * inside.length + j] / 65535;
         map[k] = logarithmic ? low * Math.pow(high / low, share) : low + (high - low) * share;
-      }
+      });
       return map;
     });
-    const inside = [];
-    for (let k = 0; k < n; k++) if (maps[0][k] > 0) inside.push(k);
     return { ...brain, data: null, maps, inside: Uint32Array.from(inside) };
   },
 
@@ -124,7 +126,14 @@ function physldmScanner(root, config) {
   const bars = element("div", { className: "bars" });
   const voxelText = element("p", { className: "voxel" }, "Click a voxel, or focus the image and use the arrow keys, to see its tissue.");
   const curves = element("canvas", { className: "curves", hidden: true, role: "img" });
-  const [brainLabel, brainMenu] = choice("brain", brains.map((b, i) => [i, b.name]), (i) => { state.brain = brains[i]; resize(); draw(); });
+  const show = (i) => { state.brain = brains[i]; resize(); draw(); };
+  let [brainChoice] = choice("brain", brains.map((b, i) => [i, b.name]), show);
+  if (config.gallery) {
+    const which = element("output", {}, brains[0].name);
+    const next = element("button", { type: "button", disabled: brains.length < 2 }, "new brain");
+    next.onclick = () => { show((brains.indexOf(state.brain) + 1) % brains.length); which.value = state.brain.name; };
+    brainChoice = element("span", { className: "gallery" }, next, which);
+  }
   const [sequenceLabel, sequenceMenu] = choice("sequence", Object.entries(config.sequences).map(([n, s]) => [n, s.title]), (n) => choose(n));
   const [signLabel, signBox] = tick("keep the sign", false, (on) => { state.signed = on; draw(); });
   const [exactLabel, exactBox] = tick("exact equation", false, () => choose(partner(state.sequence), state.settings));
@@ -134,7 +143,7 @@ function physldmScanner(root, config) {
     presets.append(element("button", { type: "button", onclick: () => choose(preset.sequence, preset.settings) }, preset.name));
   }
   root.append(
-    element("div", { className: "top" }, brainLabel, sequenceLabel, presets),
+    element("div", { className: "top" }, brainChoice, sequenceLabel, presets),
     element("div", { className: "middle" },
       element("div", { className: "screen" }, element("div", { className: "frame" }, canvas, marker), scale),
       element("div", { className: "panel" }, knobs, moreBox, element("div", { className: "ticks" }, signLabel, exactLabel, autoLabel), message, bars, voxelText, curves)),
@@ -218,7 +227,7 @@ function physldmScanner(root, config) {
     }
     canvas.getContext("2d").putImageData(pixels, 0, 0);
     scale.firstChild.textContent = signed ? (-top).toPrecision(2) : "0";
-    scale.lastChild.textContent = `${top.toPrecision(2)}  ${sequence().unitless ? "no unit" : "signal (PD of CSF = 1)"}`;
+    scale.lastChild.textContent = `${top.toPrecision(2)}  ${sequence().unitless ? "no unit" : config.unit}`;
     state.milliseconds = performance.now() - began;
     drawBars(top);
     drawVoxel();

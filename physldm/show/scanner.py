@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -36,14 +36,31 @@ PRESETS = (
 _count = itertools.count()
 
 
-def packed(maps: Float[Tensor, "3 H W"]) -> str:
-    """Maps as base64 of little-endian 16-bit numbers over ``RANGES``; a property is kept to 1 part in 10,000."""
+def packed(maps: Float[Tensor, "3 H W"]) -> dict:
+    """Maps as the page wants them: PD, T1, T2 of the voxels with water, and which these are.
+
+    ``data`` is base64 of little-endian 16-bit numbers over ``ranges``; a property is kept to 1 part in 10,000.
+    ``runs`` are the lengths of the stretches without and with water, by turns, row after row.
+    """
     words = []
     for values, (low, high, logarithmic) in zip(maps.double().numpy(), RANGES, strict=True):
         clipped = np.clip(values, low, high)
         share = np.log(clipped / low) / np.log(high / low) if logarithmic else (clipped - low) / (high - low)
         words.append(np.round(65535 * share).astype("<u2"))
-    return base64.b64encode(np.stack(words).tobytes()).decode()
+    water = words[0].ravel() > 0
+    turns = np.flatnonzero(np.diff(water, prepend=False, append=not water[-1]))
+    return {
+        "height": maps.shape[1],
+        "width": maps.shape[2],
+        "ranges": RANGES,
+        "runs": np.diff(turns, prepend=0).tolist(),
+        "data": base64.b64encode(np.stack(words)[:, water.reshape(maps.shape[1:])].tobytes()).decode(),
+    }
+
+
+def _most_is_one(maps: Float[Tensor, "3 H W"]) -> Float[Tensor, "3 H W"]:
+    """The same brain with the 99.5th percentile of its PD at 1."""
+    return torch.cat([maps[:1] / maps[:1].quantile(0.995).clamp_min(1e-9), maps[1:]])
 
 
 @cache
@@ -72,17 +89,22 @@ def _sequences() -> str:
 class Scanner:
     """What :func:`scanner` returns: a notebook or a page shows it through its HTML."""
 
-    def __init__(self, brains: Mapping[str, Float[Tensor, "3 H W"]], sequence: str):
+    def __init__(self, brains: Mapping[str, Float[Tensor, "3 H W"]], sequence: str, gallery: bool = False):
         Acquisition.usual(sequence)  # refuses an unknown name
+        if not brains:
+            raise ValueError("maps: found no brain, expected at least one")
         for name, maps in brains.items():
             if maps.ndim != 3 or len(maps) != 3:
                 raise ValueError(f"maps of {name!r}: found shape {tuple(maps.shape)}, expected [3, H, W]")
-        self.brains, self.start = brains, sequence
+        self.start, self.gallery = sequence, gallery
+        self.brains = {n: _most_is_one(maps) for n, maps in brains.items()} if gallery else brains
 
     def config(self) -> str:
         """All that the script needs, as a JavaScript object."""
         known = {
             "start": self.start,
+            "gallery": self.gallery,
+            "unit": "signal (most PD = 1)" if self.gallery else "signal (PD of CSF = 1)",
             "common": COMMON,
             "fields": {n: {"label": f.label, "meaning": f.meaning, "unit": f.unit, "span": f.span} for n, f in FIELDS.items()},
             "presets": [{"name": n, "sequence": s, "settings": values} for n, s, values in PRESETS],
@@ -90,10 +112,7 @@ class Scanner:
                 {"name": TISSUE_NAMES[n], "pd": TISSUES[n].pd, "t1": TISSUES[n].t1, "t2": TISSUES[n].t2, "colour": TISSUE_COLOURS[n]}
                 for n in ("wm", "gm", "csf")
             ],
-            "brains": [
-                {"name": n, "height": m.shape[1], "width": m.shape[2], "ranges": RANGES, "data": packed(m)}
-                for n, m in self.brains.items()
-            ],
+            "brains": [{"name": name, **packed(maps)} for name, maps in self.brains.items()],
         }  # fmt: skip
         return f"{{...{json.dumps(known)}, sequences: {_sequences()}}}".replace("</", "<\\/")
 
@@ -110,16 +129,24 @@ class Scanner:
 
 
 def scanner(
-    maps: Float[Tensor, "3 H W"] | Mapping[str, Float[Tensor, "3 H W"]], sequence: str = "mprage"
+    maps: Float[Tensor, "3 H W"] | Mapping[str, Float[Tensor, "3 H W"]] | Sequence[Float[Tensor, "3 H W"]],
+    sequence: str = "mprage",
 ) -> Scanner:
     """A scanner for one slice or several: every sequence of the table, with all its knobs.
 
     Args:
-        maps: ``[3, H, W]``, or ``{"name": [3, H, W]}``: PD (CSF about 1), T1 (s), T2 (s).
+        maps: ``[3, H, W]``, or ``{"name": [3, H, W]}`` to choose from: PD (CSF about 1), T1 (s), T2 (s). Or a gallery,
+            ``[n, 3, H, W]`` or a sequence, which a button steps through; there PD may be in any unit, and the 99.5th
+            percentile of each brain becomes 1. Voxels whose PD is 0 stay black.
         sequence: what it starts with.
 
     Raises:
         InputError: there is no such sequence.
-        ValueError: maps of another shape.
+        ValueError: maps of another shape, or none.
     """
-    return Scanner({"the brain": maps} if isinstance(maps, torch.Tensor) else dict(maps), sequence)
+    if isinstance(maps, Mapping):
+        return Scanner(dict(maps), sequence)
+    if isinstance(maps, torch.Tensor) and maps.ndim == 3:
+        return Scanner({"the brain": maps}, sequence)
+    brains = {f"brain {i} of {len(maps)}": brain for i, brain in enumerate(maps, 1)}
+    return Scanner(brains, sequence, gallery=True)

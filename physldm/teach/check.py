@@ -223,23 +223,6 @@ def product_of_two(answer: Callable) -> Verdict:
 
 
 @_verdict
-def equal_parts(answer: int) -> Verdict:
-    """Chapter 12: the first step at which there is at least as much noise as signal in x_t."""
-    root = torch.linspace(0.0015**0.5, 0.0205**0.5, 1000, dtype=torch.float64)
-    signal_left = (1 - root**2).cumprod(0)  # ᾱ_t of the paper's schedule
-    first = int((signal_left <= 0.5).nonzero()[0])
-    if int(answer) == first:
-        return Verdict(True, "There ᾱ_t passes one half: signal and noise have equal variance.")
-    if int(answer) == int((signal_left <= 0.25).nonzero()[0]):
-        return _not_yet("√ᾱ_t is one half there. Compare the variances, ᾱ_t and 1 − ᾱ_t.")
-    if int(answer) == 500:
-        return _not_yet("Half of the steps is not half of the signal: ᾱ_t is no straight line.")
-    if not 0 <= int(answer) < 1000:
-        return _not_yet("t runs from 0 to 999.")
-    return _not_yet(f"At t = {int(answer)} the share of signal is {signal_left[int(answer)]:.3f}.")
-
-
-@_verdict
 def refocused_spin_echo(answer: Callable) -> Verdict:
     """Chapter 02: ``answer(pd, t1, t2, te, tr)`` is the spin echo with its refocusing pulse."""
     if not callable(answer):
@@ -1414,3 +1397,240 @@ def dpm_step(answer: Callable) -> Verdict:
             f"For x {x}, x̂₀ {x0}, before {before} and the levels {levels} it gives {float(found):.4g}."
         )
     return Verdict(True, "DDIM, with a guess that has gone on for half a step.")
+
+
+# Protocols of Eq. 1 whose contrast can be read off.
+LABELS = {
+    "a": Acquisition("spin_echo", te=0.01, tr=12.0),
+    "b": Acquisition("flair", te=0.015, tr=6.0, ti=0.59),
+    "c": Acquisition("mprage", te=0.003, tr=2.4, ti=0.75),
+    "d": Acquisition("flair", te=0.02, tr=9.0, ti=2.44),
+}
+SHOWN = {"a": "water", "b": "no white matter", "c": "no grey matter", "d": "no fluid"}
+
+
+@_verdict
+def read_labels(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 13: what each of ``LABELS`` shows: water alone, or a brain without one of its tissues."""
+    hints = {
+        "a": "a: nothing is inverted. TE is short and TR is long: which exponentials are left?",
+        "b": "b: TR is long, so the null is near T1 ln 2. Whose T1 is that?",
+        "c": "c: for MPRAGE the null is where 2 exp(−TI/T1) = 1 + exp(−TR/T1). Try tissue_signal.",
+        "d": "d: who is so slow that 2.44 s are about right?",
+    }
+    return _each_named(answer, SHOWN, hints, "First the null, then TE, then TR.")
+
+
+# What somebody wants to do, as sequence, TE–TR–TI in ms, and the rest.
+PLANS = {
+    "a": "spin echo 10–6000, of a brain found from T1w, T2w and FLAIR; the whole picture is shown",
+    "b": "MPRAGE 3–2400–2600, of a true brain; its magnitude is shown",
+    "c": "MPRAGE 3–2400–600, of a true brain; the signed signal is compared with a scanner's picture",
+    "d": "FLAIR 91–9000–2500, of a true brain; its magnitude is shown",
+    "e": "FLAIR 91–3000–2950, of a true brain; its magnitude is shown",
+}
+FAULTS = {"a": "background", "b": "impossible", "c": "sign", "d": "nothing", "e": "impossible"}
+
+
+@_verdict
+def what_breaks(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 13: what is wrong with each of ``PLANS``: background, sign, impossible, or nothing."""
+    hints = {
+        "a": "a: in the three scans T2 keeps the air dark. What does TE 10 ms leave of that?",
+        "b": "b: when does the next inversion come?",
+        "c": "c: a scanner keeps magnitudes. Who is below zero at TI 600 ms?",
+        "d": "d: is this one of the trained contrasts?",
+        "e": "e: the echo needs its time, too, before the next inversion.",
+    }
+    return _each_named(answer, FAULTS, hints, "Can it be scanned? Is it signed? What is in the air?")
+
+
+@_verdict
+def carried_error(answer: tuple[float, float]) -> Verdict:
+    """Chapter 13: error in % of white matter's signal in MPRAGE, TR 2.4 s, at TI 1.0 and 0.7 s, where the maps have PD 9 %
+    too low, T1 6 % too short and T2 6 % too long."""
+    if ... in answer:
+        return _not_yet("Replace the dots by two numbers, in percent.")
+    at_trained, at_new = (float(x) for x in answer)
+    t = TISSUES["wm"]
+
+    def relative_slope(ti):
+        """d ln s / d ln T1 of MPRAGE."""
+        e, f = math.exp(-ti / t.t1), math.exp(-2.4 / t.t1)
+        s, step = 1 - 2 * e / (1 + f), 1e-5
+        e, f = math.exp(-ti / (t.t1 * (1 + step))), math.exp(-2.4 / (t.t1 * (1 + step)))
+        return ((1 - 2 * e / (1 + f)) / s - 1) / step
+
+    expected = [-9 - 6 * relative_slope(ti) for ti in (1.0, 0.7)]
+    found = (at_trained, at_new)
+    if all(abs(a - b) < 1.3 for a, b in zip(found, expected, strict=True)):
+        return Verdict(
+            True,
+            f"About {expected[0]:+.1f} % and {expected[1]:+.1f} %: what cancels at 1.0 s does not at 0.7 s.",
+        )
+    if all(abs(x + 9) < 1.3 for x in found):
+        return _not_yet("That is PD alone. A shorter T1 makes white matter brighter: by how much?")
+    if all(abs(abs(a) - abs(-18 - b)) < 1.3 for a, b in zip(found, expected, strict=True)):
+        return _not_yet("Mind the sign of the change of T1: it is 6 % too short.")
+    if all(abs(x) < 0.3 for x in found):
+        return _not_yet("In percent of the signal: divide by white matter's signal, and take it times 100.")
+    return _not_yet(
+        "Each row of the Jacobian, times the three relative errors, over the signal. T2 plays no part."
+    )
+
+
+# White and grey matter's brightness at two visits of one person. At the first they are those of the table, with PD 1
+# at 700.
+_T1W, _OTHER_T1W = Acquisition("mprage", tr=2.4, ti=1.0), Acquisition("mprage", tr=2.3, ti=0.9)
+VISITS = {
+    "a": ((_T1W, 204.7, 90.4), (Acquisition("spin_echo", te=0.012, tr=0.5), 183.6, 145.4)),
+    "b": ((_T1W, 204.7, 90.4), (_T1W, 245.7, 108.5)),
+    "c": ((_T1W, 204.7, 90.4), (_OTHER_T1W, 171.4, 43.2)),
+    "d": ((_T1W, 204.7, 90.4), (_OTHER_T1W, 204.7, 90.4)),
+}
+CHANGED = {"a": "scanner", "b": "scanner", "c": "tissue", "d": "tissue"}
+
+
+@_verdict
+def tissue_or_scanner(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 13: which of ``VISITS`` differ by scanner and gain only, and in which the tissue has changed."""
+    hints = {
+        "a": "a: scan the first visit's tissue with the second protocol before you compare.",
+        "b": "b: both grew by the same factor. Who can do that at once?",
+        "c": "c: what should grey over white matter be at the second protocol?",
+        "d": "d: nothing has changed in the picture. Should it have?",
+    }
+    return _each_named(answer, CHANGED, hints, "Scan what you know as they did, and compare ratios.")
+
+
+@_verdict
+def code_scale(answer: Callable) -> Verdict:
+    """Chapter 12: ``answer(mean, sigma)``, both ``[S, C, h, w]``, is the standard deviation of drawn codes, ``[C]``."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.code_scale(my_scale).")
+    draw = torch.Generator().manual_seed(0)
+    size = torch.tensor([0.3, 1.0, 2.5], dtype=torch.float64)[:, None, None]
+    mean = 4 + size * torch.randn(6, 3, 5, 4, generator=draw, dtype=torch.float64)
+    sigma = 2 * torch.rand(6, 3, 5, 4, generator=draw, dtype=torch.float64)
+    found = answer(mean, sigma)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the scale.")
+    found = torch.as_tensor(found, dtype=torch.float64)
+    if found.numel() == 1:
+        return _not_yet("That is one number for the whole code. Each channel has a scale of its own.")
+    if found.shape == (5, 4) or found.shape == mean.shape[1:] or found.numel() != 3:
+        return _not_yet(
+            f"Found shape {tuple(found.shape)}, expected (3,): over slices and places, not channels."
+        )
+    found, every = found.flatten(), (0, 2, 3)
+    chance = sigma.square().mean(every)
+    slips = {
+        "That is the variance. The scale is its square root.": mean.var(every) + chance,
+        "That is the spread of μ. The codes are draws, and σ spreads them more.": mean.std(every),
+        "That is what the draws add. The means differ, too.": chance.sqrt(),
+        "Variances add, standard deviations do not.": mean.std(every) + sigma.mean(every),
+        "Square σ first, then take the mean.": (mean.var(every) + sigma.mean(every).square()).sqrt(),
+        "How far σ varies does not matter; how large its square is does.": (
+            mean.var(every) + sigma.var(every)
+        ).sqrt(),
+        "Take the mean off first: a spread is counted from it.": (mean.square().mean(every) + chance).sqrt(),
+    }
+    for hint, slip in slips.items():
+        if torch.allclose(found, slip, rtol=1e-4):
+            return _not_yet(hint)
+    right = (mean.var(every) + chance).sqrt()
+    if not torch.allclose(found, right, rtol=0.01):  # with n or with n − 1
+        return _not_yet(f"For a channel of spread {mean.std(every)[0]:.3f} it gives {found[0]:.3f}.")
+    return Verdict(True, "The variance of the means and the mean of the variances.")
+
+
+@_verdict
+def average_memory(answer: Callable) -> Verdict:
+    """Chapter 12: ``answer(d, n)`` is the share of a moving average that comes from the last n weights."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.average_memory(my_share).")
+    for d, n in ((0.9, 5), (0.995, 138), (0.5, 2)):
+        found = answer(d, n)
+        if found is None or found is ...:
+            return _not_yet("Replace the dots in the function by the share.")
+        right = sum((1 - d) * d**k for k in range(n))
+        if math.isclose(float(found), right, rel_tol=1e-4):
+            continue
+        slips = {
+            d**n: "That is what is older than n steps.",
+            (1 - d) * d**n: "That is the share of one single weight.",
+            (1 - d) * d ** (n - 1): "That is the share of one single weight, the oldest of the n.",
+            n * (1 - d): "The n weights do not all count as much as the newest.",
+            1 - d ** (n - 1): "The newest weight counts already: n of them, not n − 1.",
+            1 - (1 - d) ** n: "Each step keeps the share d of what was there, not 1 − d.",
+        }
+        for slip, hint in slips.items():
+            if math.isclose(float(found), slip, rel_tol=1e-4):
+                return _not_yet(hint)
+        return _not_yet(f"For d {d} and n {n} it gives {float(found):.4g}.")
+    half = {d: math.log(0.5) / math.log(d) for d in (0.995, 0.9999)}
+    return Verdict(True, "Half: " + "; ".join(f"{n:,.0f} steps for d = {d}" for d, n in half.items()) + ".")
+
+
+@_verdict
+def guided_velocity(answer: Callable) -> Verdict:
+    """Chapter 12: ``answer(v_told, v_any, w)`` is classifier-free guidance, counted so that w = 0 is none."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.guided_velocity(my_guided).")
+    for told, anyone, w in ((0.7, -0.2, 2.0), (1.1, 0.4, 0.5)):
+        found = answer(told, anyone, w)
+        if found is None or found is ...:
+            return _not_yet("Replace the dots in the function by the guided answer.")
+        if math.isclose(float(found), (1 + w) * told - w * anyone, rel_tol=1e-5):
+            continue
+        slips = {
+            anyone
+            + w
+            * (told - anyone): "With that w = 1 would be no guidance. Start from the answer of who is told.",
+            told + w * (anyone - told): "The sign: away from the answer for any height.",
+            w * (told - anyone): "That is only what is added.",
+            told + w * told - anyone: "w multiplies the difference, both of its parts.",
+            (1 + w) * told: "What is taken away is the answer for any height.",
+        }
+        for slip, hint in slips.items():
+            if math.isclose(float(found), slip, rel_tol=1e-5):
+                return _not_yet(hint)
+        return _not_yet(f"For v(h) {told}, v(any) {anyone} and w {w} it gives {float(found):.4g}.")
+    return Verdict(True, "w = 0 is the network as trained; one call more for anything else.")
+
+
+# Five samplers of one model as somebody's table has them, and its floor; distances of "brains" drawn ones.
+SAMPLERS = {
+    "a": {"calls": 1000, "seconds": 420, "brains": 500, "distance": 9.8, "interval": (9.6, 10.7)},
+    "b": {"calls": 50, "seconds": 21, "brains": 500, "distance": 11.9},
+    "c": {"calls": 20, "seconds": 8.4, "brains": 500, "distance": 10.1},
+    "d": {"calls": 10, "seconds": 4.2, "brains": 500, "distance": 12.6},
+    "e": {"calls": 10, "seconds": 4.2, "brains": 5000, "distance": 9.1},
+    "held out": {"brains": 500, "distance": 4.1},
+    "held out, rebuilt": {"brains": 500, "distance": 9.5},
+}
+
+
+@_verdict
+def choose_sampler(answer: Mapping[str, str]) -> Verdict:
+    """Chapter 12: from ``SAMPLERS`` the cheapest that is as good as ``a``, the row that cannot be compared, and what
+    to improve first."""
+    if not isinstance(answer, Mapping) or set(answer) != {"cheapest", "apart", "first"}:
+        return _not_yet('Give all three: {"cheapest": ..., "apart": ..., "first": ...}.')
+    if ... in answer.values():
+        return _not_yet("Replace the dots by letters, and by one of sampler, denoiser, vae.")
+    size = SAMPLERS["a"]["brains"]
+    fair = {k: row for k, row in SAMPLERS.items() if "calls" in row and row["brains"] == size}
+    (apart,) = (k for k, row in SAMPLERS.items() if row["brains"] != size)
+    good = {k: row for k, row in fair.items() if row["distance"] <= SAMPLERS["a"]["interval"][1]}
+    if answer["apart"] != apart:
+        return _not_yet("apart: a distance depends on how many brains it was taken from.")
+    if answer["cheapest"] == apart:
+        return _not_yet(f"cheapest: {apart} looks good because of its many brains.")
+    if answer["cheapest"] != min(good, key=lambda k: good[k]["seconds"]):
+        return _not_yet(
+            "cheapest: of those below the upper end of a's interval the one with the fewest seconds."
+        )
+    if answer["first"] != "vae":
+        return _not_yet("first: how far are real slices once the VAE has rebuilt them? And how far is a?")
+    return Verdict(True, "What the VAE blurs no sampler brings back, and no denoiser either.")

@@ -151,10 +151,10 @@ class Training:
         """Trains to ``total`` steps, from the last checkpoint where there is one; saves the weights."""
         fabric, module = self.fabric, self.module
         module.to(fabric.device)  # before Adam and the average: their state lies where the weights lie
-        learners = {"": (module, torch.optim.Adam(module.parameters(), lr=self.stage.lr))}
+        learners = {"": (module, torch.optim.Adam(module.parameters(), lr=self.stage.lr, fused=True))}
         if self.critic:
             critic = self.critic.module.to(fabric.device)
-            adam = torch.optim.Adam(critic.parameters(), lr=self.critic.lr, betas=CRITIC_BETAS)
+            adam = torch.optim.Adam(critic.parameters(), lr=self.critic.lr, betas=CRITIC_BETAS, fused=True)
             learners["critic."] = (critic, adam)
         average = {k: v.detach().clone() for k, v in module.state_dict().items()} if self.stage.ema else {}
         first = self._resume(learners, average)

@@ -13,7 +13,8 @@ from physldm.models.vae import VaeOutput
 from physldm.physics.tissue import PRIOR_T1, from_output, water_content
 
 SMOOTH = 0.01  # of the scale: below it √(s² + ε²) no longer tells the sign
-SIGNAL = 0.1  # of the scale: darker is air
+FLUID = 1.1  # of log T2 over its median, 0.3 s: longer is no tissue's, and may be as long as it likes
+AIR = -0.5  # of log PD over its median: less is no tissue's
 
 
 def kl_to_standard_normal(mean: Float[Tensor, "B C h w"], log_var: Float[Tensor, "B C h w"]) -> Tensor:
@@ -56,40 +57,27 @@ def tissue_prior(o: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
     return squares[1] + squares[2], squares[0]
 
 
-def total_variation(x: Float[Tensor, "B H W"], where: Bool[Tensor, "B H W"] | None = None) -> Tensor:
+def total_variation(x: Float[Tensor, "B H W"]) -> Tensor:
     """Mean |Δx| between neighbours, down plus across (Rudin, Osher and Fatemi 1992).
 
     Equation: eq-tv.
-
-    Args:
-        where: only neighbours that both lie in here count; everywhere by default.
     """
-    where = torch.ones_like(x, dtype=torch.bool) if where is None else where
-    total = x.new_zeros(())
-    for axis, size in ((1, x.shape[1]), (2, x.shape[2])):
-        # mean |x(i+1, j) − x(i, j)| + mean |x(i, j+1) − x(i, j)|
-        both = where.narrow(axis, 1, size - 1) & where.narrow(axis, 0, size - 1)
-        total = total + (x.diff(dim=axis).abs() * both).sum() / both.sum().clamp_min(1)
-    return total
-
-
-def with_signal(
-    images: Float[Tensor, "B N H W"], scale: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None
-) -> Bool[Tensor, "B H W"]:
-    """Where any scan that is present is brighter than a tenth of its scale: head, not air."""
-    bright = images > SIGNAL * scale[..., None, None]
-    return (bright if mask is None else bright & mask[..., None, None]).any(1)
+    # mean |x(i+1, j) − x(i, j)| + mean |x(i, j+1) − x(i, j)|
+    return sum(x.diff(dim=axis).abs().mean() for axis in (1, 2))
 
 
 def apparent_gain(o: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W"]:
     """log PD − log W(T1), up to a constant: by how much PD is brighter than the water that T1 suggests.
 
     Equation: eq-apparent-gain (Volz et al. 2012, who take a scanner's receive field from it). Were the relation exact it
-    would be the gain and the coil's field alone, and smooth.
+    would be the gain and the coil's field alone, and smooth. Where PD is less than any tissue's there is air, of which
+    it says nothing: a constant, so that no edge has to be paid for PD's fall to 0.
     """
     # ln PD − ln W(T1), T1 = exp(o + ln 1 s); beyond any tissue's T1 it says no more
     t1 = from_output(o[:, 1], PRIOR_T1).clamp(0.05, 20.0)
-    return o[:, 0] - water_content(t1).log()
+    gain = o[:, 0] - water_content(t1).log()
+    air = AIR - water_content(torch.tensor(PRIOR_T1)).log().item()
+    return torch.where(o[:, 0] > AIR, gain, air)
 
 
 def shown(
@@ -146,8 +134,8 @@ def vae_loss(
         "kl": kl_to_standard_normal(output.mean, output.log_var),
         "prior": prior,
         "prior_pd": prior_pd,
-        "variation": total_variation(output.o[:, 1]) + total_variation(output.o[:, 2]),
-        "water": total_variation(apparent_gain(output.o), with_signal(images, output.scale, mask)),
+        "variation": total_variation(output.o[:, 1]) + total_variation(output.o[:, 2].clamp(max=FLUID)),
+        "water": total_variation(apparent_gain(output.o)),
     }
     weights = {name: getattr(config, name) for name in parts}
     if perceptual or discriminator:

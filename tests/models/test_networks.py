@@ -138,15 +138,33 @@ def test_unet_knows_the_timestep_and_takes_odd_sizes():
     assert a.shape == x.shape and not torch.allclose(a, b)
 
 
-def test_a_patched_unet_is_the_same_network_on_folded_codes():
+def test_a_unet_with_a_map_of_places_knows_where_it_is_and_one_without_does_not():
     torch.manual_seed(0)
-    patched, plain = (
-        UNet(3, widths=(32,), blocks=1, attention=(False,), patch=2),
-        UNet(12, widths=(32,), blocks=1, attention=(False,)),
-    )
-    torch.nn.init.normal_(patched.last[-1].weight, std=0.1)
-    plain.load_state_dict(patched.state_dict())
-    x, t = torch.randn(2, 3, 28, 20), torch.tensor([3, 700])
-    folded = x.reshape(2, 3, 14, 2, 10, 2).permute(0, 1, 3, 5, 2, 4).reshape(2, 12, 14, 10)
-    expected = plain(folded, t).reshape(2, 3, 2, 2, 14, 10).permute(0, 1, 4, 2, 5, 3).reshape(x.shape)
-    torch.testing.assert_close(patched(x, t), expected)
+    x = torch.zeros(1, 3, 12, 8)
+    x[..., 5, 3] = 1.0
+    moved, t = x.roll(2, -1), torch.tensor([500])
+    for places in (None, (12, 8)):
+        unet = UNet(3, widths=(32,), blocks=1, attention=(False,), places=places)
+        torch.nn.init.normal_(unet.last[-1].weight, std=0.1)
+        # attention sees all places alike, convolutions only their own: away from the edge a shift is a shift
+        for block in (*unet.down, *unet.middle, *unet.up):
+            block.attention = torch.nn.Identity()
+        if places:
+            torch.nn.init.normal_(unet.place)
+        a, b = unet(x, t).roll(2, -1)[..., 4:7, 5], unet(moved, t)[..., 4:7, 5]
+        assert torch.allclose(a, b, rtol=0.05, atol=0.02) == (places is None)
+
+
+def test_a_unet_is_told_the_height_or_that_it_is_any():
+    torch.manual_seed(0)
+    unet = UNet(3, widths=(32,), blocks=1, attention=(False,), height=True)
+    for m in unet.modules():
+        if isinstance(m, UNetResBlock):
+            torch.nn.init.normal_(m.conv2.weight, std=0.05)
+    torch.nn.init.normal_(unet.last[-1].weight, std=0.1)
+    torch.nn.init.normal_(unet.any_height)
+    x, t = torch.randn(1, 3, 12, 8).expand(3, -1, -1, -1), torch.tensor([500, 500, 500])
+    low, high, unknown = unet(x, t, torch.tensor([60.0, 120.0, torch.nan]))
+    assert not torch.allclose(low, high) and not torch.allclose(low, unknown)
+    torch.testing.assert_close(unet(x, t)[0], unknown)
+

@@ -37,6 +37,12 @@ def test_images_of_a_row_share_one_scale_and_their_bar_has_a_unit():
     assert all(np.allclose(image.get_array(), 1.0) for image in shown(each))
 
 
+def test_frames_go_round_the_images_they_are_meant_for():
+    one = torch.ones(4, 4)
+    figure = show_images([[one, one], [one, one]], rows=["", ""], framed=[0, 3])
+    assert [len(axis.patches) for axis in figure.axes if axis.images] == [1, 0, 0, 1]
+
+
 def test_maps_are_shown_as_they_are_and_only_inside(maps):
     figure = show_maps({"brain": maps})
     pd, t1, _ = shown(figure)

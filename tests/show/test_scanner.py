@@ -25,6 +25,16 @@ needs_browser = pytest.mark.skipif(
 )
 
 
+def unpacked(brain):
+    """PD, T1, T2 ``[3, H, W]`` of a packed brain; 0 where there is no water."""
+    water = np.repeat(np.arange(len(brain["runs"])) % 2 == 1, brain["runs"])
+    words = np.frombuffer(base64.b64decode(brain["data"]), "<u2").reshape(3, -1) / 65535
+    maps = np.zeros((3, brain["height"] * brain["width"]))
+    for values, share, (low, high, logarithmic) in zip(maps, words, brain["ranges"], strict=True):
+        values[water] = low * (high / low) ** share if logarithmic else low + (high - low) * share
+    return maps.reshape(3, brain["height"], brain["width"])
+
+
 CORE = "document.querySelector('.physldm-scanner').physldm.core"
 
 
@@ -46,10 +56,18 @@ def browser():
 @pytest.fixture
 def page(browser, maps, tmp_path):
     """A page with a scanner, from a file, with no network; it must not ask for anything nor complain."""
-    file = tmp_path / "page.html"
+    yield from opened_page(browser, scanner({"one": maps, "other": maps.flip(-1)}), tmp_path)
+
+
+@pytest.fixture
+def gallery_page(browser, maps, tmp_path):
+    yield from opened_page(browser, scanner([maps, maps.flip(-1), 0.5 * maps]), tmp_path)
+
+
+def opened_page(browser, made, folder):
+    file = folder / "page.html"
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>scanner</title>'
-    other = maps.flip(-1)
-    file.write_text(head + scanner({"one": maps, "other": other})._repr_html_(), encoding="utf-8")
+    file.write_text(head + made._repr_html_(), encoding="utf-8")
     opened = browser.new_page(viewport={"width": 900, "height": 900})
     asked, said = [], []
     opened.on("request", lambda r: asked.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
@@ -133,12 +151,34 @@ def test_the_page_refuses_what_the_package_refuses(name, page):
 
 
 def test_packing_keeps_a_property_to_one_part_in_ten_thousand(maps):
-    words = np.frombuffer(base64.b64decode(packed(maps)), "<u2").reshape(3, *maps.shape[1:]) / 65535
     inside = maps[0].numpy() > 0.05
-    for values, share, (low, high, logarithmic) in zip(maps.numpy(), words, RANGES, strict=True):
-        back = low * (high / low) ** share if logarithmic else low + (high - low) * share
+    for back, values, (_, _, logarithmic) in zip(unpacked(packed(maps)), maps.numpy(), RANGES, strict=True):
         np.testing.assert_allclose(back[inside], values[inside], rtol=4e-4 if not logarithmic else 1e-4)
-    assert len(packed(maps)) < 300_000
+    assert len(packed(maps)["data"]) < 200_000
+
+
+@pytest.mark.parametrize("place", ["all", "none", "first", "last", "middle"])
+def test_packing_keeps_the_place_of_the_water(place):
+    where = torch.zeros(4, 6, dtype=torch.bool)
+    where.view(-1)[
+        {"all": slice(None), "none": [], "first": 0, "last": -1, "middle": slice(5, 14)}[place]
+    ] = True
+    maps = torch.tensor([0.7, 1.2, 0.08])[:, None, None] * where
+    np.testing.assert_allclose(unpacked(packed(maps)), maps.numpy(), rtol=1e-4)
+
+
+def test_a_gallery_holds_every_brain_in_units_of_its_most_water(maps):
+    gains = torch.tensor([700.0, 1.0, 1.0])[:, None, None]
+    brains = torch.stack([maps * gains, 0.5 * (maps * gains).flip(-1)])
+    made = scanner(brains)
+    assert list(made.brains) == ["brain 1 of 2", "brain 2 of 2"]
+    for brain, held in zip(brains, made.brains.values(), strict=True):
+        inside = brain[0].numpy() > 0.05 * float(brain[0].max())
+        expected = brain.numpy() / np.array([np.quantile(brain[0].numpy(), 0.995), 1, 1])[:, None, None]
+        np.testing.assert_allclose(unpacked(packed(held))[:, inside], expected[:, inside], rtol=4e-4)
+    text = made._repr_html_()
+    assert all(packed(held)["data"] in text for held in made.brains.values())
+    assert len(text) < len(scanner(maps)._repr_html_()) + 200_000
 
 
 @needs_browser
@@ -231,6 +271,27 @@ def test_sign_exact_and_brain(page):
 
 
 @needs_browser
+def test_a_button_steps_through_a_gallery_and_the_scan_stays(gallery_page):
+    page, button = gallery_page, gallery_page.get_by_role("button", name="new brain")
+    assert (
+        page.locator("select").count() == 1 and page.locator(".gallery output").inner_text() == "brain 1 of 3"
+    )
+    page.locator('[data-setting="ti"]').fill("700")
+    first = pixels(page)
+    button.focus()
+    page.keyboard.press("Enter")
+    second = pixels(page)
+    assert page.locator(".gallery output").inner_text() == "brain 2 of 3"
+    assert np.abs(second - first[:, ::-1]).max() <= 1 and (second != first).mean() > 0.05
+    assert "brain 2 of 3" in page.locator("canvas.image").get_attribute("aria-label")
+    for _ in range(2):
+        button.click()
+    assert page.locator(".gallery output").inner_text() == "brain 1 of 3"
+    assert (pixels(page) == first).all()
+    assert "most PD = 1" in page.locator(".scale").inner_text()
+
+
+@needs_browser
 def test_a_voxel_tells_its_tissue_and_its_null(page, maps):
     choose(page, "flair")
     page.locator(".image").click(position={"x": 130, "y": 200})
@@ -278,4 +339,8 @@ def test_bad_input_is_refused(maps):
         scanner(maps, "epi")
     with pytest.raises(ValueError, match="found shape"):
         scanner(maps[:2])
+    with pytest.raises(ValueError, match=r"brain 2 of 2.*found shape"):
+        scanner([maps, maps[0]])
+    with pytest.raises(ValueError, match="no brain"):
+        scanner([])
     assert "</script>" not in scanner({"</script>": maps}).config()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from physldm.data import example_maps
-from physldm.physics import Acquisition
+from physldm.physics import Acquisition, tissue_signal
 from physldm.physics.bloch import Delay, Pulse, Read, Spoil
 from physldm.teach import Verdict, check, notice
 
@@ -70,6 +70,9 @@ TAKES_FUNCTION = {
     "wrong_start",
     "velocity_from_noise",
     "dpm_step",
+    "code_scale",
+    "average_memory",
+    "guided_velocity",
 }
 WRONG = {
     "spin_echo_by_hand": [
@@ -283,7 +286,47 @@ WRONG = {
         {"heaviest": "c"},
         "c",
     ],
-    "equal_parts": [500, 999, 0, -1, "x"],
+    "code_scale": [
+        lambda mean, sigma: mean.std((0, 2, 3)),
+        lambda mean, sigma: mean.var((0, 2, 3)) + sigma.square().mean((0, 2, 3)),
+        lambda mean, sigma: mean.std((0, 2, 3)) + sigma.mean((0, 2, 3)),
+        lambda mean, sigma: (mean.var((0, 2, 3)) + sigma.mean((0, 2, 3)) ** 2).sqrt(),
+        lambda mean, sigma: (mean.var((0, 2, 3)) + sigma.var((0, 2, 3))).sqrt(),
+        lambda mean, sigma: (mean.square() + sigma.square()).mean((0, 2, 3)).sqrt(),
+        lambda mean, sigma: sigma.square().mean((0, 2, 3)).sqrt(),
+        lambda mean, sigma: (mean.var() + sigma.square().mean()).sqrt(),
+        lambda mean, sigma: (mean.var(0) + sigma.square().mean(0)).sqrt(),
+        lambda mean, sigma: (mean.var((0, 2, 3)) + sigma.mean((0, 2, 3))).sqrt(),
+    ],
+    "average_memory": [
+        lambda d, n: d**n,
+        lambda d, n: n * (1 - d),
+        lambda d, n: (1 - d) * d**n,
+        lambda d, n: 1 - d ** (n - 1),
+        lambda d, n: 1 - (1 - d) ** n,
+        lambda d, n: (1 - d) * d ** (n - 1),
+        0.5,
+    ],
+    "guided_velocity": [
+        lambda told, anyone, w: anyone + w * (told - anyone),
+        lambda told, anyone, w: told + w * (anyone - told),
+        lambda told, anyone, w: w * (told - anyone),
+        lambda told, anyone, w: told + w * told - anyone,
+        lambda told, anyone, w: (1 + w) * told,
+        lambda told, anyone, w: told,
+    ],
+    "choose_sampler": [
+        {"cheapest": "e", "apart": "e", "first": "vae"},
+        {"cheapest": "d", "apart": "e", "first": "vae"},
+        {"cheapest": "a", "apart": "e", "first": "vae"},
+        {"cheapest": "c", "apart": "a", "first": "vae"},
+        {"cheapest": "c", "apart": "e", "first": "sampler"},
+        {"cheapest": "c", "apart": "e", "first": "denoiser"},
+        {"cheapest": "c", "apart": "e", "first": ...},
+        {"cheapest": ["c"], "apart": ["e"], "first": {}},
+        {"cheapest": "c"},
+        "c",
+    ],
     "same_mse": [
         ([2.0] * 100, [2.0] * 100),
         ([2.0] * 10, [20.0]),
@@ -427,6 +470,40 @@ WRONG = {
         lambda x, x0, b, *levels: _dpm(x, x0 - 0.5 * _growth(levels) * (x0 - b), levels),
         lambda x: x,
     ],
+    "read_labels": [
+        {"a": "no fluid", "b": "no white matter", "c": "no grey matter", "d": "water"},
+        {"a": "water", "b": "no grey matter", "c": "no white matter", "d": "no fluid"},
+        {"a": "water", "b": "no white matter", "c": "no grey matter", "d": "no bone"},
+        dict.fromkeys("abcd", "water"),
+        dict.fromkeys("abcd", ...),
+        {"a": "water"},
+    ],
+    "what_breaks": [
+        dict(zip("abcde", ("nothing", "impossible", "sign", "nothing", "impossible"), strict=True)),
+        dict(zip("abcde", ("background", "nothing", "sign", "nothing", "impossible"), strict=True)),
+        dict(zip("abcde", ("background", "impossible", "nothing", "nothing", "impossible"), strict=True)),
+        dict(zip("abcde", ("background", "impossible", "sign", "nothing", "nothing"), strict=True)),
+        dict.fromkeys("abcde", "impossible"),
+        dict.fromkeys("abcde", "noise"),
+        {"a": "background"},
+    ],
+    "carried_error": [
+        (..., ...),
+        (-9.0, -9.0),
+        (-17.0, -28.5),
+        (-0.002, 0.013),
+        (10.4, -0.6),
+        (0.0, 0.0),
+        10.4,
+    ],
+    "tissue_or_scanner": [
+        {"a": "tissue", "b": "scanner", "c": "tissue", "d": "tissue"},
+        {"a": "scanner", "b": "tissue", "c": "tissue", "d": "tissue"},
+        {"a": "scanner", "b": "scanner", "c": "scanner", "d": "tissue"},
+        {"a": "scanner", "b": "scanner", "c": "tissue", "d": "scanner"},
+        dict.fromkeys("abcd", "gain"),
+        {"a": "scanner"},
+    ],
 }
 CHECKS = {
     name
@@ -484,6 +561,16 @@ def test_ranges_of_the_papers_table_are_those_that_the_check_expects():
     ranges = [math.sqrt(float(r["mse"])) * 10 ** (float(r["psnr"]) / 20) for r in rows]
     assert (round(min(ranges[:-1])), round(max(ranges[:-1]))) == check.OTHER_RANGES
     assert round(ranges[-1]) == 1305 and len(rows) == 16
+
+
+def test_the_visits_of_the_check_are_scans_of_what_it_says():
+    for letter, ((protocol, *first), (other, *second)) in check.VISITS.items():
+        known = [700 * tissue_signal(name, protocol) for name in ("wm", "gm")]
+        assert first == pytest.approx(known, abs=0.06)
+        expected = [700 * tissue_signal(name, other) for name in ("wm", "gm")]
+        off = second[1] / second[0] / (expected[1] / expected[0])
+        assert (abs(off - 1) < 0.01) == (check.CHANGED[letter] == "scanner")
+        assert abs(off - 1) < 0.01 or abs(off - 1) > 0.2
 
 
 def test_notice(capsys, monkeypatch):

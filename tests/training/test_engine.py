@@ -144,6 +144,16 @@ def test_apparent_gain_is_the_gain_where_water_follows_t1():
     assert torch.allclose(apparent_gain(o)[0, 0], (2 * gain).log())
 
 
+def test_apparent_gain_asks_nothing_of_air():
+    o = torch.zeros(1, 3, 1, 3)
+    o[0, 0, 0] = torch.tensor([0.3, -0.6, -7.0])
+    o.requires_grad_()
+    g = apparent_gain(o)[0, 0]
+    assert g[1] == g[2] and g[0] > g[1]  # PD may fall as low as it likes
+    total_variation(apparent_gain(o)).backward()
+    assert o.grad[0, :, 0, 0].abs().sum() > 0 and o.grad[0, :, 0, 1:].abs().sum() == 0
+
+
 def test_water_moves_pd_and_t1_together_but_never_t2():
     o = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
     total_variation(apparent_gain(o)).backward()

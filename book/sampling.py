@@ -1,0 +1,236 @@
+"""Quality against steps and against seconds, for every sampler: the stored table of chapter 12.
+
+Each sampler makes brains from the same noises at the same heights, and is scored against the true maps of the training
+slices. Half an hour on two cores with 500 brains, nearly all of it DDPM. What is drawn is kept beside the table until
+that is written, so that a stopped run goes on:
+
+    python book/sampling.py runs/laptop --out book/results/sampling.json --bf16
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from physldm.diffusion import ddim, ddpm, dpm_solver
+from physldm.evaluation.generative import (
+    TissueClassifier,
+    features,
+    frechet_distance,
+    frechet_interval,
+)
+from physldm.progress import progress
+from physldm.runs import Run, latent_shape, load_tensors, save_tensors
+from torch import Tensor
+
+SAMPLERS = {
+    "DPM-Solver++ 10": partial(dpm_solver, steps=10),
+    "DPM-Solver++ 20": partial(dpm_solver, steps=20),
+    "DDIM 20": partial(ddim, steps=20),
+    "DDIM 50": partial(ddim, steps=50),
+    "DDIM 250": partial(ddim, steps=250),
+    "DDPM 1000": ddpm,
+}
+# Whose distance gets an interval: the reference, and the default that is held against it.
+BOOTSTRAPPED = ("DDPM 1000", "DPM-Solver++ 20")
+BATCH = 32
+SEED = 12
+BRAINS = 16  # what the seconds are given for
+PART = "sampling of chapter 12"
+
+
+def starts(run: Run, number: int) -> tuple[Tensor, Tensor | None]:
+    """The noises of a batch ``[BATCH, C, h, w]``, and how high its slices lie (mm) where the network is told."""
+    draw = torch.Generator().manual_seed(1000 * SEED + number)
+    noise = torch.randn(BATCH, *latent_shape(run.config), generator=draw)
+    if not run.config.unet.height:
+        return noise, None
+    known = run.store.heights(run.store.slices("train"))
+    share = torch.rand(BATCH, generator=draw)
+    return noise, known.min() + share * (known.max() - known.min())
+
+
+@torch.inference_mode()
+def draw_batch(run: Run, name: str, number: int, bf16: bool) -> dict[str, Tensor]:
+    """Maps of a batch ``[BATCH, 3, H, W]`` from one sampler; the seconds that took; calls of the network."""
+    noise, heights = starts(run, number)
+    denoiser, calls = run.denoiser(heights), 0
+
+    def counted(x: Tensor, t: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return denoiser(x, t)
+
+    chance = {}
+    if name.startswith("DDPM"):
+        chance["generator"] = torch.Generator().manual_seed(number)
+    begin = time.perf_counter()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        codes = SAMPLERS[name](
+            counted,
+            noise,
+            run.schedule,
+            prediction=run.config.diffusion.prediction,
+            **chance,
+        )
+    maps = run.decode(codes)
+    seconds = torch.tensor(time.perf_counter() - begin, dtype=torch.float64)
+    return {"maps": maps, "seconds": seconds, "calls": torch.tensor(calls)}
+
+
+def draw_all(
+    run: Run, name: str, n: int, bf16: bool, parts: Path
+) -> tuple[Tensor, float, int]:
+    """``n`` brains, the seconds for ``BRAINS`` of them, and the calls of the network that a brain takes."""
+    drawn = []
+    bar = progress(range(-(-n // BATCH)), desc=name, unit="batch")
+    for number in bar:
+        file = parts / f"{name.replace(' ', '-')}-{number:03d}.safetensors"
+        if not file.exists():
+            save_tensors(
+                file,
+                draw_batch(run, name, number, bf16),
+                {"format": "physldm-1", "architecture": PART},
+            )
+        drawn.append(load_tensors(file, PART)[0])
+    seconds = sum(part["seconds"].item() for part in drawn) / len(drawn)
+    maps = torch.cat([part["maps"] for part in drawn])[:n]
+    return maps, seconds * BRAINS / BATCH, int(drawn[0]["calls"])
+
+
+def rebuilt(run: Run) -> Tensor:
+    """The maps that the VAE finds for the held-out subjects, from their scans ``[S, 3, H, W]``."""
+    store = run.store
+    return torch.cat(
+        [
+            run.reconstruct(
+                store.array("scans", store.of_session(session)),
+                store.protocol(session),
+            )
+            for session in store.sessions("heldout")
+        ]
+    )
+
+
+class Judge:
+    """Scores sets of brains against the training slices' true maps.
+
+    ``size`` is how many slices the held-out subjects have. Fewer samples look farther away, so a larger set is scored
+    whole and, as ``fid_small``, in sets of that size (their mean).
+    """
+
+    def __init__(self, run: Run):
+        store = run.store
+        true = store.array("maps", store.slices("train"))
+        self.size = len(store.slices("heldout"))
+        self.real = features(true)
+        self.classifier = TissueClassifier(store)
+        self.dice = self.classifier.dice(store)
+        self.medians = self.classifier.medians(true)
+
+    def score(self, maps: Tensor) -> dict[str, float]:
+        seen = features(maps)
+        small = seen.split(self.size)
+        if len(small[-1]) < self.size and len(small) > 1:
+            small = small[:-1]
+        distances = [frechet_distance(s, self.real) for s in small]
+        tissue = {
+            key: 100 * (value / self.medians[key] - 1)
+            for key, value in self.classifier.medians(maps).items()
+        }
+        return {
+            "n": len(maps),
+            "fid": frechet_distance(seen, self.real),
+            "fid_small": sum(distances) / len(distances),
+        } | tissue
+
+
+def fingerprint(run: Run, bf16: bool) -> str:
+    """Of weights and precision: what was drawn with others is not used again."""
+    digest = hashlib.sha256(str(bf16).encode())
+    for name in ("vae", "ldm"):
+        digest.update((run.folder / f"{name}.safetensors").read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def rounded(row: dict[str, float]) -> dict[str, float]:
+    return {key: round(value, 4) for key, value in row.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--n", type=int, default=500, help="brains of each sampler"
+    )
+    parser.add_argument(
+        "--bf16",
+        action="store_true",
+        help="bfloat16 autocast; physldm doctor says whether it is faster here",
+    )
+    parser.add_argument(
+        "--without",
+        nargs="*",
+        default=[],
+        choices=SAMPLERS,
+        help="samplers to leave out, for a quick look",
+    )
+    asked = parser.parse_args()
+    run = Run(asked.run)
+    judge = Judge(run)
+    store = run.store
+    parts = asked.out.with_name(
+        f"{asked.out.name}.{fingerprint(run, asked.bf16)}"
+    )
+    parts.mkdir(parents=True, exist_ok=True)
+    draw_batch(run, "DPM-Solver++ 10", 0, asked.bf16)  # the first is slow
+    floor = {
+        "held out": store.array("maps", store.slices("heldout")),
+        "held out, rebuilt": rebuilt(run),
+    }
+    rows, intervals = {}, {}
+    for name in SAMPLERS:
+        if name in asked.without:
+            continue
+        maps, seconds, calls = draw_all(run, name, asked.n, asked.bf16, parts)
+        rows[name] = {"calls": calls, "seconds": seconds} | judge.score(maps)
+        print(name, rounded(rows[name]), flush=True)
+        if name in BOOTSTRAPPED:
+            intervals[name] = frechet_interval(features(maps), judge.real)
+    command = f"python book/sampling.py runs/{asked.run.name} --n {asked.n}"
+    command += " --bf16" if asked.bf16 else ""
+    if asked.without:
+        command += " --without " + " ".join(f'"{s}"' for s in asked.without)
+    content = {
+        "command": f"{command} --out book/results/sampling.json",
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
+        f"no GPU used, {'bfloat16' if asked.bf16 else 'float32'}",
+        "training_steps": run.config.ldm_stage.steps,
+        "brains_timed": BRAINS,
+        "training_slices": len(store.slices("train")),
+        "heldout_subjects": len(store.sessions("heldout")),
+        "heldout_slices": judge.size,
+        "dice": rounded(judge.dice),
+        "training_medians": rounded(judge.medians),
+        "floor": {k: rounded(judge.score(maps)) for k, maps in floor.items()},
+        "rows": {name: rounded(row) for name, row in rows.items()},
+        "intervals": {
+            name: [round(x, 4) for x in ends] for name, ends in intervals.items()
+        },
+    }
+    part = asked.out.with_name(asked.out.name + ".part")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    part.replace(asked.out)
+    shutil.rmtree(parts)
+
+
+if __name__ == "__main__":
+    main()
