@@ -14,10 +14,7 @@ CONTRASTS = {
     "white matter nulled": Acquisition("flair", te=0.02, tr=6.0, ti=0.59),
     "proton density": Acquisition("spin_echo", te=0.01, tr=12.0),
 }
-SEED, NUMBER = (
-    0,
-    7,
-)  # a typical one with ventricles: the last of the eight in chapter 00
+SEED, NUMBER = 0, 0  # the one that chapter 00 scans, too
 
 if __name__ == "__main__":
     brain = open_run().sample(8, seed=SEED)[NUMBER]

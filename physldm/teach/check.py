@@ -1423,7 +1423,7 @@ def read_labels(answer: Mapping[str, str]) -> Verdict:
 
 # What somebody wants to do, as sequence, TE–TR–TI in ms, and the rest.
 PLANS = {
-    "a": "spin echo 10–6000, of a brain found from T1w, T2w and FLAIR; the whole picture is shown",
+    "a": "spin echo 10–6000, of maps whose air has some PD and a T2 of 30 ms; the whole picture is shown",
     "b": "MPRAGE 3–2400–2600, of a true brain; its magnitude is shown",
     "c": "MPRAGE 3–2400–600, of a true brain; the signed signal is compared with a scanner's picture",
     "d": "FLAIR 91–9000–2500, of a true brain; its magnitude is shown",
@@ -1436,7 +1436,7 @@ FAULTS = {"a": "background", "b": "impossible", "c": "sign", "d": "nothing", "e"
 def what_breaks(answer: Mapping[str, str]) -> Verdict:
     """Chapter 13: what is wrong with each of ``PLANS``: background, sign, impossible, or nothing."""
     hints = {
-        "a": "a: in the three scans T2 keeps the air dark. What does TE 10 ms leave of that?",
+        "a": "a: a short T2 keeps air dark at the TE of training. What does TE 10 ms leave of that?",
         "b": "b: when does the next inversion come?",
         "c": "c: a scanner keeps magnitudes. Who is below zero at TI 600 ms?",
         "d": "d: is this one of the trained contrasts?",
