@@ -31,6 +31,7 @@ from physldm.runs import Run, latent_shape, load_tensors, save_tensors
 from torch import Tensor
 
 SAMPLERS = {
+    "to t=0, DPM-Solver++ 20": partial(dpm_solver, steps=20),
     "DPM-Solver++ 10": partial(dpm_solver, steps=10),
     "DPM-Solver++ 20": partial(dpm_solver, steps=20),
     "DDIM 20": partial(ddim, steps=20),
@@ -68,9 +69,11 @@ def draw_batch(run: Run, name: str, number: int, bf16: bool) -> dict[str, Tensor
         calls += 1
         return denoiser(x, t)
 
-    chance = {}
+    more = {}
     if name.startswith("DDPM"):
-        chance["generator"] = torch.Generator().manual_seed(number)
+        more["generator"] = torch.Generator().manual_seed(number)
+    if name.startswith("DPM"):  # as run.sample draws
+        more["last"] = run.config.diffusion.sampler_last
     begin = time.perf_counter()
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         codes = SAMPLERS[name](
@@ -78,7 +81,7 @@ def draw_batch(run: Run, name: str, number: int, bf16: bool) -> dict[str, Tensor
             noise,
             run.schedule,
             prediction=run.config.diffusion.prediction,
-            **chance,
+            **more,
         )
     maps = run.decode(codes)
     seconds = torch.tensor(time.perf_counter() - begin, dtype=torch.float64)

@@ -97,13 +97,14 @@ class UNetConfig(_Section):
 
 
 class DiffusionConfig(_Section):
-    """Forward process and objective."""
+    """Forward process and objective; how many steps a sampler takes, and at which t its last one begins."""
 
     schedule: Literal["linear", "scaled_linear", "cosine"]
     timesteps: int = Field(gt=1)
     prediction: Literal["v", "epsilon", "x0"]
     min_snr: float = Field(0.0, ge=0)
-    sampler_steps: int = Field(gt=0)
+    sampler_steps: int = Field(gt=1)
+    sampler_last: int = Field(0, ge=0)
 
 
 class StageConfig(_Section):

@@ -182,7 +182,7 @@ class Run:
         diffusion, codes = self.config.diffusion, []
         steps = steps or diffusion.sampler_steps
         starts = range(0, len(noise), AT_ONCE)
-        calls = len(starts) * len(log_snr_timesteps(self.schedule, steps))
+        calls = len(starts) * len(log_snr_timesteps(self.schedule, steps, diffusion.sampler_last))
         with progress(total=calls, desc="drawing brains", unit="step", leave=False) as bar:
 
             def each(*step):
@@ -198,6 +198,7 @@ class Run:
                         noise[part],
                         self.schedule,
                         steps=steps,
+                        last=diffusion.sampler_last,
                         prediction=diffusion.prediction,
                         callback=each,
                     )
@@ -284,7 +285,8 @@ def architecture(config: Config, part: str) -> str:
     """The settings that a part's weights belong to, as text."""
     sections = {"vae": [config.vae], "ldm": [config.vae, config.unet, config.diffusion]}[part]
     return json.dumps(
-        [s.model_dump(mode="json", exclude={"sampler_steps"}) for s in sections], sort_keys=True
+        [s.model_dump(mode="json", exclude={"sampler_steps", "sampler_last"}) for s in sections],
+        sort_keys=True,
     )
 
 

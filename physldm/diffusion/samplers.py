@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,7 +17,6 @@ from .objective import Prediction, check_prediction, x0_and_epsilon
 from .schedule import NoiseSchedule, log_snr_timesteps, trailing_timesteps
 
 Spacing = Literal["t", "lambda"]
-SPACINGS = {"t": trailing_timesteps, "lambda": log_snr_timesteps}
 
 Model = Callable[[Tensor, Tensor], Tensor]
 # step index (0 is the first), t, x_t before the step, x₀ as the network sees it there
@@ -174,6 +173,7 @@ def dpm_solver(
     *,
     steps: int = 20,
     even_in: Spacing = "lambda",
+    last: int = 0,
     prediction: Prediction,
     callback: Callback | None = None,
 ) -> Tensor:
@@ -183,8 +183,10 @@ def dpm_solver(
         model: says v, ε or x₀ at (x_t, t).
         noise: x_T ~ N(0, I), ``[B, ...]``; its dtype and device are those of the run.
         steps: how many of the T steps to visit; one call of ``model`` each.
-        even_in: what they are evenly spread in: ``lambda``, from T−1 down to 0 (:func:`log_snr_timesteps`), or ``t``,
-            as DDIM's are. Even in t the last step is a long way in λ, and is made at first order.
+        even_in: what they are evenly spread in: ``lambda``, from T−1 down to ``last`` (:func:`log_snr_timesteps`), or
+            ``t``, as DDIM's are. Even in t the last step is a long way in λ, and is made at first order.
+        last: the t at which the last step begins, with ``lambda``. What is finer than the noise there is not drawn but
+            averaged over.
         prediction: what ``model`` says, ``v``, ``epsilon`` or ``x0``.
         callback: is shown (step index, t, x_t, x₀ as seen from there) at every step.
 
@@ -192,13 +194,16 @@ def dpm_solver(
         x₀, shaped as ``noise``.
 
     Raises:
-        ValueError: an unknown ``prediction`` or ``even_in``, not 1 ≤ steps ≤ T (2 ≤ steps in λ).
+        ValueError: an unknown ``prediction`` or ``even_in``, not 1 ≤ steps ≤ T (2 ≤ steps in λ), ``last`` out of range.
     """
     check_prediction(prediction)
-    if even_in not in SPACINGS:
-        raise ValueError(f"even_in: found {even_in!r}, expected one of {', '.join(SPACINGS)}")
+    if even_in not in get_args(Spacing):
+        raise ValueError(f"even_in: found {even_in!r}, expected one of {', '.join(get_args(Spacing))}")
     x, x0_before, a_before = noise, None, None
-    for i, (t, a, a_prev) in enumerate(_levels(schedule, SPACINGS[even_in](schedule, steps))):
+    times = trailing_timesteps(schedule, steps)
+    if even_in == "lambda":
+        times = log_snr_timesteps(schedule, steps, last)
+    for i, (t, a, a_prev) in enumerate(_levels(schedule, times)):
         x0, _ = _look(model, x, t, schedule, prediction)
         if callback is not None:
             callback(i, t, x, x0)

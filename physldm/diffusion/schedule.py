@@ -120,17 +120,19 @@ def trailing_timesteps(schedule: NoiseSchedule, n: int) -> list[int]:
     return [schedule.T * k // n - 1 for k in range(n, 0, -1)]
 
 
-def log_snr_timesteps(schedule: NoiseSchedule, n: int) -> list[int]:
-    """At most ``n`` steps from T−1 down to 0, evenly spread in λ = ½ ln SNR, not in t.
+def log_snr_timesteps(schedule: NoiseSchedule, n: int, last: int = 0) -> list[int]:
+    """At most ``n`` steps from T−1 down to ``last``, evenly spread in λ = ½ ln SNR, not in t.
 
     Solvers of second order count their steps in λ (Lu et al. 2022). Where two would fall on one t there is one less.
 
     Raises:
-        ValueError: not 2 ≤ n ≤ T.
+        ValueError: not 2 ≤ n ≤ T, not 0 ≤ last < T − 1.
     """
     if not 2 <= n <= schedule.T:
         raise ValueError(f"steps: found {n}, expected 2 to {schedule.T}")
+    if not 0 <= last < schedule.T - 1:
+        raise ValueError(f"last: found {last}, expected 0 to {schedule.T - 2}")
     lam = 0.5 * signal_to_noise(schedule, torch.arange(schedule.T, device=schedule.alpha_bar.device)).log()
-    wanted = torch.linspace(lam[-1].item(), lam[0].item(), n, device=lam.device)
+    wanted = torch.linspace(lam[-1].item(), lam[last].item(), n, device=lam.device)
     nearest = (lam[:, None] - wanted).abs().argmin(0)
     return sorted(set(nearest.tolist()), reverse=True)

@@ -201,6 +201,23 @@ def test_steps_even_in_log_snr(kind):
     assert log_snr_timesteps(schedule, 1000)[0] == 999 and len(set(log_snr_timesteps(schedule, 1000))) > 100
     with pytest.raises(ValueError, match="steps: found 1, expected 2 to 1000"):
         log_snr_timesteps(schedule, 1)
+    early = log_snr_timesteps(schedule, 12, last=180)
+    assert early[0] == 999 and early[-1] == 180
+    with pytest.raises(ValueError, match="last: found 999, expected 0 to 998"):
+        log_snr_timesteps(schedule, 12, last=999)
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.1])
+def test_what_is_finer_than_the_noise_of_the_last_step_is_averaged_over(spread):
+    schedule = make_schedule()
+    model = gaussian_denoiser(torch.zeros(1).double(), torch.tensor([spread]).double(), schedule)
+    noise = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for last in (0, 180):
+        x = dpm_solver(model, noise, schedule, steps=30, last=last, prediction="x0")
+        a = schedule.alpha_bar[last].item()
+        # the spread of E[x0 | x_t] of a bell curve: s √(ᾱ s²/(ᾱ s² + 1 − ᾱ))
+        kept = (a * spread**2 / (a * spread**2 + 1 - a)) ** 0.5
+        assert x.std().item() == pytest.approx(spread * kept, rel=0.03)
 
 
 def test_even_in_log_snr_twenty_steps_end_nearer_the_exact_sample_than_fifty_of_ddim():
