@@ -59,9 +59,12 @@ def starts(run: Run, number: int) -> tuple[Tensor, Tensor | None]:
 
 
 @torch.inference_mode()
-def draw_batch(run: Run, name: str, number: int, bf16: bool) -> dict[str, Tensor]:
-    """Maps of a batch ``[BATCH, 3, H, W]`` from one sampler; the seconds that took; calls of the network."""
+def draw_batch(
+    run: Run, name: str, number: int, bf16: bool, n: int = BATCH
+) -> dict[str, Tensor]:
+    """Maps of a batch's first ``n``, ``[n, 3, H, W]``, from one sampler; calls of the network."""
     noise, heights = starts(run, number)
+    noise, heights = noise[:n], None if heights is None else heights[:n]
     denoiser, calls = run.denoiser(heights), 0
 
     def counted(x: Tensor, t: Tensor) -> Tensor:
@@ -74,7 +77,6 @@ def draw_batch(run: Run, name: str, number: int, bf16: bool) -> dict[str, Tensor
         more["generator"] = torch.Generator().manual_seed(number)
     if name.startswith("DPM"):  # as run.sample draws
         more["last"] = run.config.diffusion.sampler_last
-    begin = time.perf_counter()
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         codes = SAMPLERS[name](
             counted,
@@ -83,15 +85,20 @@ def draw_batch(run: Run, name: str, number: int, bf16: bool) -> dict[str, Tensor
             prediction=run.config.diffusion.prediction,
             **more,
         )
-    maps = run.decode(codes)
-    seconds = torch.tensor(time.perf_counter() - begin, dtype=torch.float64)
-    return {"maps": maps, "seconds": seconds, "calls": torch.tensor(calls)}
+    return {"maps": run.decode(codes), "calls": torch.tensor(calls)}
+
+
+def seconds(run: Run, name: str, bf16: bool) -> float:
+    """What ``BRAINS`` brains take, once."""
+    begin = time.perf_counter()
+    draw_batch(run, name, 0, bf16, BRAINS)
+    return time.perf_counter() - begin
 
 
 def draw_all(
     run: Run, name: str, n: int, bf16: bool, parts: Path
-) -> tuple[Tensor, float, int]:
-    """``n`` brains, the seconds for ``BRAINS`` of them, and the calls of the network that a brain takes."""
+) -> tuple[Tensor, int]:
+    """``n`` brains, and the calls of the network that a brain takes."""
     drawn = []
     bar = progress(range(-(-n // BATCH)), desc=name, unit="batch")
     for number in bar:
@@ -103,9 +110,8 @@ def draw_all(
                 {"format": "physldm-1", "architecture": PART},
             )
         drawn.append(load_tensors(file, PART)[0])
-    seconds = sum(part["seconds"].item() for part in drawn) / len(drawn)
     maps = torch.cat([part["maps"] for part in drawn])[:n]
-    return maps, seconds * BRAINS / BATCH, int(drawn[0]["calls"])
+    return maps, int(drawn[0]["calls"])
 
 
 def rebuilt(run: Run) -> Tensor:
@@ -203,8 +209,9 @@ def main() -> None:
     for name in SAMPLERS:
         if name in asked.without:
             continue
-        maps, seconds, calls = draw_all(run, name, asked.n, asked.bf16, parts)
-        rows[name] = {"calls": calls, "seconds": seconds} | judge.score(maps)
+        maps, calls = draw_all(run, name, asked.n, asked.bf16, parts)
+        spent = {"calls": calls, "seconds": seconds(run, name, asked.bf16)}
+        rows[name] = spent | judge.score(maps)
         print(name, rounded(rows[name]), flush=True)
         if name in BOOTSTRAPPED:
             intervals[name] = frechet_interval(features(maps), judge.real)
