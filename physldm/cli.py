@@ -223,6 +223,8 @@ def sample(
     from physldm.runs import Run
 
     opened, stack = Run(run), _stack(heights) if heights else None
+    if steps and steps > opened.config.diffusion.timesteps:
+        raise InputError(f"--steps: found {steps}, expected at most {opened.config.diffusion.timesteps}")
     affine = stack_affine(opened.config.data.spacing, stack or range(0, 1, opened.config.data.spacing))
     unit = torch.tensor([GAIN, 1.0, 1.0])[:, None, None]
     with new_dataset(out, "physldm samples", derivative=True) as root:

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from physldm.errors import InputError
 
@@ -105,6 +105,13 @@ class DiffusionConfig(_Section):
     min_snr: float = Field(0.0, ge=0)
     sampler_steps: int = Field(gt=1)
     sampler_last: int = Field(0, ge=0)
+
+    @field_validator("sampler_steps", "sampler_last")
+    @classmethod
+    def _within(cls, value: int, info: ValidationInfo) -> int:
+        if value > (most := info.data.get("timesteps", value + 2) - 2 * (info.field_name == "sampler_last")):
+            raise ValueError(f"expected at most {most}, as diffusion.timesteps asks")
+        return value
 
 
 class StageConfig(_Section):

@@ -272,6 +272,9 @@ def test_bad_values_give_one_line(phantom, smoke_run, tmp_path, run_cli):
         (("evaluate", "--run", tmp_path / "no"), ("config.toml", "missing")),
         (("sample", "--run", smoke_run, "--out", phantom), ("--out", "files in it")),
         (("sample", "--run", smoke_run, "--out", tmp_path / "x", "--heights", "60:80"), ("--heights", "60:128:4")),
+        (("sample", "--run", smoke_run, "--out", tmp_path / "x", "--steps", 1001), ("--steps", "1001", "at most 1000")),
+        (("train", "--run", tmp_path / "r", "--preset", "smoke", "--set", "diffusion.sampler_last=999"), ("sampler_last", "found 999", "at most 998")),
+        (("train", "--run", tmp_path / "r", "--preset", "smoke", "--set", "diffusion.sampler_steps=1001"), ("sampler_steps", "found 1001", "at most 1000")),
     ]  # fmt: skip
     for arguments, words in cases:
         code, _, err = run_cli(*arguments)
