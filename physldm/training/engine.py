@@ -232,9 +232,13 @@ class Training:
         for who, (module, optimizer) in learners.items():
             module.load_state_dict(part(f"{who}model."))
             state: dict[int, dict[str, Tensor]] = {}
+            weights = list(module.parameters())
             for key, value in part(f"{who}adam.").items():
                 number, name = key.split(".", 1)
-                state.setdefault(int(number), {})[name] = value
+                # a file knows no memory format, and fused Adam takes it that moments lie in memory as their weight does
+                like = weights[int(number)]
+                own = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+                state.setdefault(int(number), {})[name] = own
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
         return int(metadata["step"])

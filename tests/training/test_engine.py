@@ -251,8 +251,11 @@ def test_a_brain_can_be_drawn_at_heights_and_guidance_is_a_weighted_sum(smoke_ru
     stack = run.sample(2, seed=1, steps=4, heights=[70.0, 90.0, 110.0])
     assert stack.shape == (6, 3, 112, 80)
     # both brains begin with their own noise; the same height is the same slice, whoever asks
-    torch.testing.assert_close(stack[4:5], run.sample(2, seed=1, steps=4, heights=[90.0])[1:])
-    torch.testing.assert_close(stack[:3], run.sample(1, seed=1, steps=4, heights=[70.0, 90.0, 110.0]))
+    close = {"rtol": 1e-3, "atol": 1e-2}  # of other batches: the same sums in another order
+    torch.testing.assert_close(stack[4:5], run.sample(2, seed=1, steps=4, heights=[90.0])[1:], **close)
+    torch.testing.assert_close(
+        stack[:3], run.sample(1, seed=1, steps=4, heights=[70.0, 90.0, 110.0]), **close
+    )
     x, t, h = torch.randn(2, *latent_shape(run.config)), torch.tensor([300, 300]), torch.tensor([70.0, 110.0])
     with torch.inference_mode():
         told, untold = run.denoiser(h)(x, t), run.denoiser()(x, t)
