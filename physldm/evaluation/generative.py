@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -152,10 +150,3 @@ def _majority(fractions: Float[Tensor, "B K H W"], share: float) -> Int[Tensor, 
 
 def _known(store: SliceStore, slices: np.ndarray) -> tuple[Tensor, Tensor]:
     return scans(store.array("maps", slices)), _majority(store.array("fractions", slices), SURE)
-
-
-def sample_scores(
-    maps: Float[Tensor, "B 3 H W"], real: Float[Tensor, "M D"], classifier: TissueClassifier
-) -> Mapping[str, float]:
-    """``fid`` of drawn brains against real ones' :func:`features`, and their tissue's medians."""
-    return {"fid": frechet_distance(features(maps), real)} | classifier.medians(maps)
