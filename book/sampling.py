@@ -1,7 +1,7 @@
 """Quality against steps and against seconds, for every sampler: the stored table of chapter 12.
 
 Each sampler makes brains from the same noises at the same heights, and is scored against the true maps of the training
-slices. Half an hour on two cores with 500 brains, nearly all of it DDPM. What is drawn is kept beside the table until
+slices. Half an hour on two cores with 500 brains, most of it DDPM. What is drawn is kept beside the table until
 that is written, so that a stopped run goes on:
 
     python book/sampling.py runs/laptop --out book/results/sampling.json --bf16

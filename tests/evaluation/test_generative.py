@@ -13,7 +13,6 @@ from physldm.evaluation.generative import (
     frechet_interval,
     scans,
 )
-from physldm.models.perceptual import backbone_file
 from physldm.runs import Run
 
 
@@ -77,8 +76,6 @@ def test_a_bootstrap_interval_holds_the_distance_of_a_new_draw():
 
 
 def test_features_tell_brains_from_brains_with_shuffled_voxels(smoke_run):
-    if not backbone_file().exists():
-        pytest.skip("AlexNet was not fetched")
     store = Run(smoke_run).store
     maps = store.array("maps", store.slices("train"))
     half = len(maps) // 2
