@@ -79,9 +79,11 @@ class LossConfig(_Section):
 
 class AugmentConfig(_Section):
     """``subsets``: the share of a step's slices that are decoded a second time, from a random subset of their scans
-    (the paper's modality dropout); all scans are still to be rebuilt."""
+    (the paper's modality dropout); all scans are still to be rebuilt. ``at_mean``: the share that is decoded at the
+    mean of its code, as every slice is once the network is used, and not at a draw."""
 
     subsets: float = Field(0.0, ge=0, le=1)
+    at_mean: float = Field(0.0, ge=0, le=1)
 
 
 class UNetConfig(_Section):

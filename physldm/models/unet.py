@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from .blocks import group_norm
+
 
 def time_embedding(t: Shaped[Tensor, " B"], dim: int) -> Float[Tensor, "B dim"]:
     """Sines and cosines of ``t`` at frequencies from 1 down to 1/10000, ``[B, dim]`` float32; dim is even."""
@@ -21,10 +23,6 @@ def time_embedding(t: Shaped[Tensor, " B"], dim: int) -> Float[Tensor, "B dim"]:
     frequency = torch.exp(-math.log(10_000) / half * torch.arange(half, device=t.device))
     angle = t.float()[:, None] * frequency
     return torch.cat([angle.cos(), angle.sin()], dim=1)
-
-
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(32, channels), channels)
 
 
 def _zero(layer: nn.Conv2d) -> nn.Conv2d:
@@ -49,9 +47,9 @@ class ResBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, time_dim: int, down: bool = False) -> None:
         super().__init__()
         self.down = down
-        self.norm1, self.conv1 = _norm(inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm1, self.conv1 = group_norm(inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
         self.time = nn.Linear(time_dim, 2 * outputs)
-        self.norm2, self.conv2 = _norm(outputs), _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.norm2, self.conv2 = group_norm(outputs), _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(
@@ -73,7 +71,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = _norm(channels)
+        self.norm = group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = _zero(nn.Conv2d(channels, channels, 1))
 
@@ -200,7 +198,7 @@ class UNet(nn.Module):
             if level > 0:
                 self.up.append(resize(Up, width))
 
-        self.last = nn.Sequential(_norm(width), nn.SiLU(), _zero(nn.Conv2d(width, channels, 3, padding=1)))
+        self.last = nn.Sequential(group_norm(width), nn.SiLU(), _zero(nn.Conv2d(width, channels, 3, padding=1)))
 
     def forward(
         self, x: Float[Tensor, "B c h w"], t: Shaped[Tensor, " B"], height: Float[Tensor, " B"] | None = None

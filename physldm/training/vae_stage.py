@@ -72,7 +72,9 @@ def draw_step(
     """What ``step`` of a training learns from, decided by seed, number, step and rank alone.
 
     Each slice is encoded once and decoded once from all of its scans; ``augment.subsets`` of the slices are decoded a
-    second time, from some of them (Wu and Goodman 2018 train their product of experts so).
+    second time, from some of them (Wu and Goodman 2018 train their product of experts so). ``augment.at_mean`` of the
+    slices get no noise on their code: a decoder that has only ever seen noisy codes makes a clean one too bright, for
+    its norms divide by a smaller spread.
 
     Args:
         shape: of a slice's code. number: of the stage, so that each draws for itself.
@@ -88,6 +90,7 @@ def draw_step(
     rows = [*range(len(chosen)), *range(again)]
     given = torch.cat([batch.mask, subsets(batch.mask[:again], draw)])
     noise = torch.randn(len(rows), *shape, generator=draw)
+    noise[torch.tensor(rows) < round(config.augment.at_mean * len(chosen))] = 0
     return Drawn(images, batch.acquisitions, batch.mask, rows, given, noise)
 
 

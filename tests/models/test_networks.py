@@ -3,7 +3,7 @@ import torch
 
 from physldm.config import load_preset
 from physldm.models import PhysicsVAE, UNet
-from physldm.models.blocks import AdaGN
+from physldm.models.blocks import AdaGN, group_norm
 from physldm.models.discriminator import PatchDiscriminator
 from physldm.models.encoder import scale_images
 from physldm.models.fusion import FUSIONS
@@ -26,12 +26,17 @@ def test_adagn_is_its_equation():
     h, code = torch.randn(2, 32, 5, 4).double(), torch.randn(2, 8).double()
     s, b = layer.scale_shift(code).chunk(2, 1)
     torch.testing.assert_close(layer.scale_and_shift(code), (1 + s, b))
-    groups = h.reshape(2, 16, -1)
+    groups = h.reshape(2, 2, -1)  # 16 channels each
     norm = (groups - groups.mean(-1, keepdim=True)) / (
         groups.var(-1, unbiased=False, keepdim=True) + 1e-5
     ).sqrt()
     expected = (1 + s)[..., None, None] * norm.reshape(h.shape) + b[..., None, None]
     torch.testing.assert_close(layer(h, code), expected)
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(8, 1), (16, 1), (64, 4), (56, 2), (160, 10)])
+def test_a_group_has_sixteen_channels_or_the_next_number_that_comes_out_even(channels, groups):
+    assert group_norm(channels).num_groups == groups
 
 
 @pytest.mark.parametrize("preset", ["smoke", "laptop", "paper"])

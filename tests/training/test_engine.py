@@ -188,6 +188,19 @@ def test_a_second_decoding_sees_some_scans_and_is_asked_for_all(smoke_run):
     assert torch.equal(images[5], drawn.images[1]) and torch.equal(mask[5], drawn.mask[1])
 
 
+def test_some_slices_are_decoded_at_the_mean_of_their_code(smoke_run):
+    run = Run(smoke_run)
+    changes = ["augment.subsets=0.5", "augment.at_mean=0.25", "vae_stage.batch=4"]
+    config = load_preset("smoke", changes)
+    drawn = draw_step(run.store, config, latent_shape(config), 3, 1, 7)
+    still = drawn.noise.flatten(1).abs().amax(1) == 0
+    assert still.tolist() == [row == 0 for row in drawn.rows]  # both times that it is decoded
+    with torch.inference_mode():
+        output, images, _ = drawn.through(run.vae)
+        mean = run.vae.decode(run.vae.encode(images[:1], drawn.acquisitions[:1])[0])
+    assert torch.allclose(output.maps[0], mean[0], rtol=1e-3)
+
+
 def test_terms_that_look_real_come_in_by_a_ramp_and_see_only_what_is_there():
     config = load_preset("smoke", ["loss.adversarial=2.0", "loss.ramp_from=10", "loss.ramp=20"]).loss
     assert [ramp(step, config) for step in (0, 10, 20, 30, 99)] == [0, 0, 0.5, 1, 1]
