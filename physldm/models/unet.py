@@ -198,7 +198,9 @@ class UNet(nn.Module):
             if level > 0:
                 self.up.append(resize(Up, width))
 
-        self.last = nn.Sequential(group_norm(width), nn.SiLU(), _zero(nn.Conv2d(width, channels, 3, padding=1)))
+        self.last = nn.Sequential(
+            group_norm(width), nn.SiLU(), _zero(nn.Conv2d(width, channels, 3, padding=1))
+        )
 
     def forward(
         self, x: Float[Tensor, "B c h w"], t: Shaped[Tensor, " B"], height: Float[Tensor, " B"] | None = None
