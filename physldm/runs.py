@@ -63,7 +63,7 @@ class Run:
     def _ldm(self) -> Denoiser:
         model = make_denoiser(self.config)
         load_weights(self.folder / "ldm.safetensors", model, architecture(self.config, "ldm"))
-        return model.eval()
+        return model.eval().to(memory_format=torch.channels_last)
 
     @property
     def unet(self) -> UNet:
