@@ -27,7 +27,13 @@ from physldm.evaluation.generative import (
     frechet_interval,
 )
 from physldm.progress import progress
-from physldm.runs import Run, latent_shape, load_tensors, save_tensors
+from physldm.runs import (
+    FORMAT,
+    Run,
+    latent_shape,
+    load_tensors,
+    save_tensors,
+)
 from torch import Tensor
 
 SAMPLERS = {
@@ -107,7 +113,7 @@ def draw_all(
             save_tensors(
                 file,
                 draw_batch(run, name, number, bf16),
-                {"format": "physldm-1", "architecture": PART},
+                {"format": FORMAT, "architecture": PART},
             )
         drawn.append(load_tensors(file, PART)[0])
     maps = torch.cat([part["maps"] for part in drawn])[:n]

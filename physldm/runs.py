@@ -24,7 +24,7 @@ from physldm.models import PhysicsVAE, UNet
 from physldm.physics import Acquisition, AcquisitionBatch
 from physldm.progress import progress
 
-FORMAT = "physldm-1"
+FORMAT = "physldm-2"
 AT_ONCE = 16  # slices
 
 
