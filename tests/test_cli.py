@@ -259,7 +259,6 @@ def test_bad_values_give_one_line(phantom, smoke_run, tmp_path, run_cli):
         (("train", "--run", tmp_path / "r", "--stage", "gan"), ("--stage", "'gan'")),
         (("train", "--run", tmp_path / "r", "--preset", "smoke", "--data", tmp_path / "none"), ("index.json", "missing")),
         (("train", "--run", tmp_path / "r", "--preset", "smoke", "--set", "data.anatomy=x"), ("anatomy", "'x'")),
-        (("train", "--run", tmp_path / "r", "--preset", "smoke", "--set", "vae.widths=[20]"), ("settings", "num_channels")),
         (("train", "--run", tmp_path / "r", "--preset", "smoke", "--set", "unet.attention=[true]"), ("settings", "attention")),
         (("train", "--run", tmp_path / "r", "--preset", "smoke", "--set", "diffusion.timesteps=20000"), ("settings", "alpha_bar")),
         ((*scan, "--sequence", "flair", "--te", 0.1, "--tr", 2, "--ti", 3), ("ti", "found 3", "less than tr")),
