@@ -258,3 +258,23 @@ def show_log(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], names:
         axis.set(yscale="log", xlabel="step", ylabel=name)
         axis.spines[["top", "right"]].set_visible(False)
     return _finished(figure)
+
+
+def show_effects(panels: Mapping[str, tuple[Mapping[str, float], float]]) -> Figure:
+    """What each switch does to a score, a panel a score; grey is what two and a half times the luck could do.
+
+    Args:
+        panels: ``{"score (unit)": ({"switch": effect}, luck)}``.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(2.5 * len(panels) + 1, 2.1), layout="constrained",
+                                squeeze=False, sharey=True)  # fmt: skip
+    figure.set_facecolor("white")
+    for axis, (title, (found, luck)) in zip(axes[0], panels.items(), strict=True):
+        axis.axvspan(-2.5 * luck, 2.5 * luck, color="0.88", lw=0)
+        axis.axvline(0, color="0.6", lw=0.8)
+        axis.plot(list(found.values()), range(len(found)), "o", color=TISSUE_COLOURS["wm"], ms=8)
+        axis.set(xlabel=f"change of {title}", ylim=(len(found) - 0.5, -0.5))
+        axis.margins(x=0.15)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_yticks(range(len(found)), list(found))
+    return _finished(figure)

@@ -1634,3 +1634,129 @@ def choose_sampler(answer: Mapping[str, str]) -> Verdict:
     if answer["first"] != "vae":
         return _not_yet("first: how far are real slices once the VAE has rebuilt them? And how far is a?")
     return Verdict(True, "What the VAE blurs no sampler brings back, and no denoiser either.")
+
+
+@_verdict
+def switch_effect(answer: Callable) -> Verdict:
+    """Chapter 15: ``answer(rows, switch, score)`` is the mean with the switch minus the mean without it."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.switch_effect(my_effect).")
+    draw = torch.Generator().manual_seed(15)
+    names = ("AdaGN", "prior", "dropout")
+    rows = []
+    for number in range(8):
+        on = {name: bool(number >> bit & 1) for bit, name in enumerate(names)}
+        luck = 3 * torch.randn((), generator=draw, dtype=torch.float64).item()
+        rows.append(on | {"mse": 100 + 7 * on["AdaGN"] - 20 * on["prior"] + luck, "mae": luck})
+
+    def expected(switch, score):
+        return sum((1 if r[switch] else -1) * r[score] for r in rows) / 4
+
+    right = expected("prior", "mse")
+    found = answer(rows, "prior", "mse")
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the effect.")
+    found = float(found)
+    if math.isclose(found, right, rel_tol=1e-6):
+        if not math.isclose(float(answer(rows, "AdaGN", "mae")), expected("AdaGN", "mae"), rel_tol=1e-6):
+            return _not_yet("Right for one switch and one score. Another pair of them comes out wrong.")
+        return Verdict(
+            True, f"{right:.1f} on a made-up table of eight rows, where −20 was put in and luck added."
+        )
+    if math.isclose(found, -right, rel_tol=1e-6):
+        return _not_yet("The sign: with the switch, minus without it.")
+    if math.isclose(found, right / 2, rel_tol=1e-6):
+        return _not_yet(
+            "Half of it. Every row has its sign, and half of the rows have each: divide by n/2, not n."
+        )
+    if math.isclose(found, 4 * right, rel_tol=1e-6):
+        return _not_yet("That is a difference of sums. Of what are there as many as pairs?")
+    return _not_yet(f"On a made-up table it gives {found:.2f}; {right:.2f} would be right.")
+
+
+# By the paper's MAE, beyond 2.5 times the luck of its Table 1.
+BEYOND_LUCK = {"G regression", "modality dropout", "T1 & T2 prior"}
+SWITCHES_OF_TABLE_1 = {"G regression", "modality dropout", "T1 & T2 prior", "AdaGN"}
+
+
+@_verdict
+def beyond_luck(answer) -> Verdict:
+    """Chapter 15: the switches whose effect on the paper's MAE is more than 2.5 times the luck."""
+    found = {answer} if isinstance(answer, str) else set(answer)
+    if not found <= SWITCHES_OF_TABLE_1:
+        return _not_yet(f"A set of names out of {sorted(SWITCHES_OF_TABLE_1)}.")
+    if found == BEYOND_LUCK:
+        return Verdict(True, "And of AdaGN the sixteen rows cannot say it, by this score.")
+    if not BEYOND_LUCK <= found:
+        return _not_yet("One is missing. A switch that lowers MAE has an effect as well.")
+    return _not_yet('Too many. of_switches(paper, "mae") has the effects and the luck; mind the 2.5.')
+
+
+@_verdict
+def same_scans(answer: Callable) -> Verdict:
+    """Chapter 15: ``answer(maps, gain)`` are maps whose scans are ``gain`` times those of ``maps``."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.same_scans(my_maps).")
+    maps = torch.tensor([0.7, 0.8, 1.0, 0.85, 1.4, 4.0, 0.07, 0.085, 2.0]).reshape(3, 1, 3)
+    given, gain = maps.clone(), 1.25
+    found = answer(given, gain)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the maps.")
+    if not isinstance(found, Tensor) or found.shape != maps.shape:
+        return _not_yet("Expected maps of the same shape, [3, H, W].")
+    if torch.allclose(found, maps / torch.tensor([gain, 1, 1])[:, None, None]):
+        return _not_yet("The other way round: with a gain above 1 the scans are brighter.")
+    if torch.allclose(found, maps * gain):
+        return _not_yet("Then $T_1$ and $T_2$ change as well, and with them the contrast.")
+    usual = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
+    off = max((signal(found, a) - gain * signal(maps, a)).abs().max().item() for a in usual)
+    if off < 1e-4:
+        return Verdict(True, "Every signal is proportional to PD, so a common gain is a PD in other units.")
+    return _not_yet("Scan your maps: they are not as bright as the others times the gain.")
+
+
+@_verdict
+def break_even(answer: numbers.Real) -> Verdict:
+    """Chapter 15: the share of patients without T1w from which a run that practised is better on average."""
+    found = float(answer)
+    right = 2.0 / (2.0 + 11.2)
+    if math.isclose(found, right, abs_tol=0.004):
+        return Verdict(True, f"{right:.0%}: above it, what the few gain outweighs what all the others pay.")
+    if math.isclose(found, 2.0 / 11.2, abs_tol=0.004):
+        return _not_yet("Nearly. Who lacks T1w does not pay the price for having it.")
+    if math.isclose(found, 1 - right, abs_tol=0.004) or math.isclose(found, 100 * right, abs_tol=0.4):
+        return _not_yet("As a share of patients *without* T1w, between 0 and 1.")
+    return _not_yet("p · 8.2 + (1 − p) · 29.4 for the one run. And for the other? Where are they equal?")
+
+
+@_verdict
+def widened(answer: Callable) -> Verdict:
+    """Chapter 15: ``answer(errors, said)`` is √mean((error/SD)²)."""
+    if not callable(answer):
+        return _not_yet("Pass the function itself: check.widened(my_factor).")
+    draw = torch.Generator().manual_seed(15)
+    said = 0.01 + 0.05 * torch.rand(500, generator=draw, dtype=torch.float64)
+    errors = 2 * said.sqrt() * torch.randn(500, generator=draw, dtype=torch.float64)
+    found = answer(errors, said)
+    if found is None or found is ...:
+        return _not_yet("Replace the dots in the function by the factor.")
+    found = float(found)
+    z = errors / said
+    slips = {
+        float(z.square().mean()): "That is the factor for the variances. The bars are standard deviations.",
+        float(z.abs().mean()): "The mean of the ratios' sizes. Square first, take the root last.",
+        float(
+            (errors.square().mean() / said.square().mean()).sqrt()
+        ): "Divide error by standard deviation in "
+        "each place, then average: a sure place with a small error counts, too.",
+        float(z.mean()): "Errors of both signs cancel. Square them first.",
+        float(z.square().mean() ** -0.5): "That would narrow them: it stands on its head.",
+    }
+    if math.isclose(found, float(z.square().mean().sqrt()), rel_tol=1e-4):
+        return Verdict(True, "After multiplying, error over standard deviation has a mean square of 1.")
+    for slip, hint in slips.items():
+        if math.isclose(found, slip, rel_tol=1e-4):
+            return _not_yet(hint)
+    return _not_yet(
+        f"On made-up errors it gives {found:.3g}; check the mean square of error over standard deviation."
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 from physldm.config import Config
@@ -98,6 +99,37 @@ def ablate(out: Path, base: Config, seeds: Sequence[int]) -> Iterator[dict]:
         with writing(out / "ablation.json", "room to write a table"):
             (out / "ablation.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
         yield found[-1]
+
+
+def effects(found: Sequence[Mapping], score: str) -> dict[tuple[str, ...], float]:
+    """What each switch, and each set of switches together, does to a score: all 15 effects of the 16 rows.
+
+    Equation: eq-effect (Box, Hunter and Hunter 2005). A single switch: mean of the rows where it is on, minus mean of
+    those where it is off. A pair: half of how much the one's effect changes when the other is turned on; and so forth.
+
+    Raises:
+        ValueError: some combination of the switches is missing, or there more often than another.
+    """
+    counts = [sum(all(row[s] == on for s, on in zip(SWITCHES, way, strict=True)) for row in found)
+              for way in product((True, False), repeat=len(SWITCHES))]  # fmt: skip
+    if len(set(counts)) > 1 or not counts[0]:
+        raise ValueError(f"rows: found {counts} of the 16 combinations of switches, expected as many of each")
+    sets = (s for size in range(1, len(SWITCHES) + 1) for s in combinations(SWITCHES, size))
+    return {
+        # E_A = (2/n) Σ y Π ±1, over the n rows and the switches in A
+        chosen: 2 / len(found) * sum(row[score] * math.prod(1 if row[s] else -1 for s in chosen) for row in found)
+        for chosen in sets
+    }  # fmt: skip
+
+
+def luck(found: Mapping[tuple[str, ...], float]) -> float:
+    """How large an effect is that is nothing but the luck of 16 trainings: the root mean square of those of three and
+    four switches, if they do nothing together that fewer do not. It is luck on these brains: other brains may shift it.
+
+    Equation: eq-luck (Box, Hunter and Hunter 2005).
+    """
+    several = [value for chosen, value in found.items() if len(chosen) > 2]
+    return math.sqrt(sum(value**2 for value in several) / len(several))
 
 
 def table(found: Sequence[dict]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import inspect
+import itertools
 import math
 import runpy
 from pathlib import Path
@@ -44,6 +45,11 @@ def _growth(levels):
     return (after - here) / (here - before)
 
 
+def _difference(rows, switch, score):
+    means = [sum(r[score] for r in rows if r[switch] == on) / (len(rows) / 2) for on in (True, False)]
+    return means[0] - means[1]
+
+
 def _dpm(x, guess, levels):
     _, a, a_next = levels
     r = ((1 - a_next) / (1 - a)) ** 0.5
@@ -73,6 +79,9 @@ TAKES_FUNCTION = {
     "code_scale",
     "average_memory",
     "guided_velocity",
+    "switch_effect",
+    "same_scans",
+    "widened",
 }
 WRONG = {
     "spin_echo_by_hand": [
@@ -327,6 +336,43 @@ WRONG = {
         {"cheapest": "c"},
         "c",
     ],
+    "switch_effect": [
+        lambda rows, s, y: -_difference(rows, s, y),
+        lambda rows, s, y: _difference(rows, s, y) / 2,
+        lambda rows, s, y: 4 * _difference(rows, s, y),
+        lambda rows, s, y: _difference(rows, "AdaGN", y),
+        lambda rows, s, y: _difference(rows, s, "mae"),
+        lambda rows, s, y: _difference(rows, s, "mse"),
+        lambda rows, s, y: _difference(rows, "prior", y),
+        lambda rows, s, y: rows[0][y] - rows[2][y],
+        lambda rows: 1,
+    ],
+    "beyond_luck": [
+        {"modality dropout", "G regression"},
+        check.SWITCHES_OF_TABLE_1,
+        {"AdaGN"},
+        {"dropout"},
+        set(),
+        3,
+    ],
+    "same_scans": [
+        lambda maps, gain: maps,
+        lambda maps, gain: maps * gain,
+        lambda maps, gain: torch.stack([maps[0] / gain, maps[1], maps[2]]),
+        lambda maps, gain: torch.stack([maps[0], maps[1] / gain, maps[2]]),
+        lambda maps, gain: gain * maps[0],
+        lambda maps, gain: 1.25,
+    ],
+    "break_even": [2.0 / 11.2, 1 - 2 / 13.2, 15.15, 0.5, 11.2, "never"],
+    "widened": [
+        lambda e, s: (e / s).square().mean(),
+        lambda e, s: (e / s).abs().mean(),
+        lambda e, s: (e.square().mean() / s.square().mean()).sqrt(),
+        lambda e, s: (e / s).mean(),
+        lambda e, s: (e / s).square().mean() ** -0.5,
+        lambda e, s: e.std(),
+        lambda e, s: 2.0,
+    ],
     "same_mse": [
         ([2.0] * 100, [2.0] * 100),
         ([2.0] * 10, [20.0]),
@@ -561,6 +607,20 @@ def test_ranges_of_the_papers_table_are_those_that_the_check_expects():
     ranges = [math.sqrt(float(r["mse"])) * 10 ** (float(r["psnr"]) / 20) for r in rows]
     assert (round(min(ranges[:-1])), round(max(ranges[:-1]))) == check.OTHER_RANGES
     assert round(ranges[-1]) == 1305 and len(rows) == 16
+
+
+def test_what_stands_out_of_the_papers_mae_is_what_the_check_expects():
+    with open(SOLUTIONS.parent / "results" / "paper-table1.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = ("gain_regression", "modality_dropout", "prior", "adagn")
+    signs = torch.tensor([[2.0 * int(r[c]) - 1 for c in columns] for r in rows], dtype=torch.float64)
+    sets = [a for n in range(5) for a in itertools.combinations(range(4), n)]
+    design = torch.stack([signs[:, a].prod(1) for a in sets], 1)
+    scores = torch.tensor([float(r["mae"]) for r in rows], dtype=torch.float64)
+    found = 2 * torch.linalg.solve(design, scores)  # a regression on all products of the switches
+    luck = found[[len(a) > 2 for a in sets]].square().mean().sqrt()
+    names = ("G regression", "modality dropout", "T1 & T2 prior", "AdaGN")
+    assert {n for n, e in zip(names, found[1:5], strict=True) if e.abs() > 2.5 * luck} == check.BEYOND_LUCK
 
 
 def test_the_visits_of_the_check_are_scans_of_what_it_says():

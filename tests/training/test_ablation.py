@@ -2,10 +2,14 @@
 
 import itertools
 import json
+import math
+
+import numpy as np
+import pytest
 
 from physldm.config import load_preset
 from physldm.runs import Run
-from physldm.training.ablation import COLUMNS, SWITCHES, ablate, rows, table
+from physldm.training.ablation import COLUMNS, SWITCHES, ablate, effects, luck, rows, table
 
 
 def test_rows_are_those_of_the_papers_table_in_its_order():
@@ -49,3 +53,45 @@ def test_the_table_takes_means_over_seeds_and_marks_the_best():
     assert off[column["MSE"]] == "**2**" and on[column["MSE"]] == "5"
     assert on[column["PSNR"]] == "**5.00**" and off[column["PSNR"]] == "2.00"
     assert on[column["AdaGN"]] == "✓"
+
+
+def a_table(seeds=1):
+    """All rows, and a score in which 5, −3 and 2 are hidden, with the luck of every training."""
+    draw, found = np.random.default_rng(0), []
+    for on in itertools.product((True, False), repeat=4):
+        for seed in range(seeds):
+            score = 30 + 5 * on[0] - 3 * on[2] + 4 * on[0] * on[3] + draw.normal(0, 0.1)
+            found.append({**dict(zip(SWITCHES, on, strict=True)), "seed": seed, "score": score})
+    return found
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_effects_are_those_of_a_regression_on_all_products(seeds):
+    found = a_table(seeds)
+    every = effects(found, "score")
+    signs = np.array([[1 if row[s] else -1 for s in SWITCHES] for row in found])
+    design = np.stack([signs[:, [SWITCHES.index(s) for s in a]].prod(1) for a in every], 1)
+    design = np.concatenate([np.ones((len(found), 1)), design], 1)
+    slopes = np.linalg.lstsq(design, np.array([row["score"] for row in found]), rcond=None)[0]
+    np.testing.assert_allclose(list(every.values()), 2 * slopes[1:], rtol=1e-10, atol=1e-12)
+    assert len(every) == 15
+    assert every[SWITCHES[0],] == pytest.approx(7, abs=0.2)  # 5, and 4 in the half where the last one is on
+    assert every[SWITCHES[2],] == pytest.approx(-3, abs=0.2)
+    assert every[SWITCHES[0], SWITCHES[3]] == pytest.approx(2, abs=0.2)
+
+
+def test_luck_is_the_spread_that_was_put_in():
+    draws = []
+    for seed in range(400):
+        noise = np.random.default_rng(seed).normal(0, 1, 16)
+        found = [{**row, "score": row["score"] + e} for row, e in zip(a_table(), noise, strict=True)]
+        draws.append(luck(effects(found, "score")) ** 2)
+    # an effect is a difference of two means of eight: its variance is 1/8 + 1/8, and 0.1² of it from the table
+    assert math.sqrt(np.mean(draws)) == pytest.approx(math.sqrt(0.25 * (1 + 0.1**2)), rel=0.07)
+
+
+def test_effects_of_a_table_that_is_not_full_are_refused():
+    with pytest.raises(ValueError, match="16 combinations"):
+        effects(a_table()[:-1], "score")
+    with pytest.raises(ValueError, match="16 combinations"):
+        effects([], "score")
