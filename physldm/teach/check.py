@@ -1707,7 +1707,7 @@ def same_scans(answer: Callable) -> Verdict:
     if torch.allclose(found, maps / torch.tensor([gain, 1, 1])[:, None, None]):
         return _not_yet("The other way round: with a gain above 1 the scans are brighter.")
     if torch.allclose(found, maps * gain):
-        return _not_yet("Then $T_1$ and $T_2$ change as well, and with them the contrast.")
+        return _not_yet("Then T1 and T2 change as well, and with them the contrast.")
     usual = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
     off = max((signal(found, a) - gain * signal(maps, a)).abs().max().item() for a in usual)
     if off < 1e-4:
@@ -1745,10 +1745,7 @@ def widened(answer: Callable) -> Verdict:
     slips = {
         float(z.square().mean()): "That is the factor for the variances. The bars are standard deviations.",
         float(z.abs().mean()): "The mean of the ratios' sizes. Square first, take the root last.",
-        float(
-            (errors.square().mean() / said.square().mean()).sqrt()
-        ): "Divide error by standard deviation in "
-        "each place, then average: a sure place with a small error counts, too.",
+        float((errors.square().mean() / said.square().mean()).sqrt()): "Divide in each place, then average.",
         float(z.mean()): "Errors of both signs cancel. Square them first.",
         float(z.square().mean() ** -0.5): "That would narrow them: it stands on its head.",
     }
