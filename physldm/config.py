@@ -78,11 +78,13 @@ class LossConfig(_Section):
 
 
 class AugmentConfig(_Section):
-    """``subsets``: the share of a step's slices that are decoded a second time, from a random subset of their scans
-    (the paper's modality dropout); all scans are still to be rebuilt. ``at_mean``: the share that is decoded at the
-    mean of its code, as every slice is once the network is used, and not at a draw."""
+    """``subsets``: the share of a step's slices that are decoded a second time, from some of their scans (the paper's
+    modality dropout), and asked for the others. ``further``: the chance that, where one scan is left out, another is
+    left out, too. ``at_mean``: the share that is decoded at the mean of its code, as every slice is once the network is
+    used, and not at a draw."""
 
     subsets: float = Field(0.0, ge=0, le=1)
+    further: float = Field(0.5, ge=0, lt=1)
     at_mean: float = Field(0.0, ge=0, le=1)
 
 
@@ -129,9 +131,9 @@ class StageConfig(_Section):
     ema: float = Field(0.0, ge=0, lt=1)
     checkpoint_steps: int = Field(100, gt=0)
 
-    def total_steps(self, items: int) -> int:
-        """Optimiser steps for a training set of ``items``."""
-        return self.steps or self.epochs * max(1, items // self.batch)
+    def total_steps(self, items: int, world: int = 1) -> int:
+        """Optimiser steps for a training set of ``items``, on ``world`` devices that take ``batch`` each."""
+        return self.steps or self.epochs * max(1, items // (self.batch * world))
 
 
 class Config(_Section):

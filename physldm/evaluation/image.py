@@ -129,31 +129,20 @@ def ms_ssim(
         ValueError: shapes that differ, a range that is not positive, or an image that at the coarsest scale
             is smaller than the window (five scales and a window of 11 need 176 voxels a side).
     """
-    pred, target = _pair(pred, target)
-    _check_size(pred, kernel_size, len(weights))
-    peak = _range(data_range, pred)
-    window = _gaussian(kernel_size, sigma, pred)
-    # MS-SSIM = SSIM_M^{w_M} · ∏_{j < M} c_j^{w_j}, where c is SSIM without its luminance term
-    result = pred.new_ones(pred.shape[:2])
-    for scale, weight in enumerate(weights):
-        value, contrast = _ssim_and_contrast(pred, target, peak, window)
-        term = contrast if scale < len(weights) - 1 else value
-        result = result * term.relu() ** weight
-        if scale < len(weights) - 1:
-            pred, target = F.avg_pool2d(pred, 2), F.avg_pool2d(target, 2)
-    return _reduce(result.mean(1), reduction)
+    terms = _scale_terms(*_pair(pred, target), data_range, kernel_size, sigma, len(weights))
+    return _reduce(_product_of_powers(terms, weights).mean(1), reduction)
 
 
-def paper_protocol(pred: Float[Tensor, "B H W"], target: Float[Tensor, "B H W"]) -> dict[str, float]:
-    """The scores of one contrast as the paper's code takes them: for comparison, never a target.
+def paper_protocol(pred: Float[Tensor, "B N H W"], target: Float[Tensor, "B N H W"]) -> dict[str, float]:
+    """The scores of a subject's slices as the paper's code takes them: for comparison, never a target.
 
-    Whole images, in consecutive batches of 4 whose scores are averaged (a last, smaller batch counts as much).
-    MSE and MAE on raw intensities. PSNR: the range is max − min of the target batch. MS-SSIM: window 4, after
-    prediction and target are each scaled to [0, 1] by their own min and max over the batch, which hides an error
-    of gain or offset.
+    Whole images, in consecutive batches of 4 slices with all their contrasts. MSE and MAE on raw intensities, PSNR with
+    one range, max − min of the target batch; each is averaged over batches (a last, smaller one counts as much).
+    MS-SSIM: window 4, after prediction and target are each scaled to [0, 1] by their own min and max over the batch,
+    which hides an error of gain or offset that all contrasts share; averaged over slices.
 
     Args:
-        pred, target: ``[B, H, W]``, a reconstruction and the measured scan.
+        pred, target: ``[B, N, H, W]``, reconstructions and measured scans of N contrasts.
 
     Returns:
         ``mse``, ``mae``, ``psnr`` (dB), ``ms_ssim``.
@@ -162,14 +151,17 @@ def paper_protocol(pred: Float[Tensor, "B H W"], target: Float[Tensor, "B H W"])
         ValueError: shapes that differ, no image, an image below 64 voxels a side, or a batch of targets that
             is constant.
     """
-    _stack(pred, target)
-    scores = []
-    for p, x in zip(pred[:, None].split(4), target[:, None].split(4), strict=True):
+    _stack(pred, target, "B, N, H, W")
+    scores, similar = [], []
+    for p, x in zip(pred.split(4), target.split(4), strict=True):
+        whole = p[None], x[None]  # the batch as one image
         peak = float(x.max() - x.min())
-        similarity = ms_ssim(_min_max(p), _min_max(x), data_range=1.0, kernel_size=4)
-        scores.append(torch.stack([mse(p, x), mae(p, x), psnr(p, x, data_range=peak), similarity]))
-    names = ("mse", "mae", "psnr", "ms_ssim")
-    return dict(zip(names, torch.stack(scores).double().mean(0).tolist(), strict=True))
+        scores.append(torch.stack([mse(*whole), mae(*whole), psnr(*whole, data_range=peak)]))
+        # its library averages a scale's term over the contrasts before it multiplies the scales
+        terms = _scale_terms(_min_max(p), _min_max(x), 1.0, 4, 1.5, len(WEIGHTS))
+        similar.append(_product_of_powers([term.mean(1) for term in terms], WEIGHTS))
+    found = [*torch.stack(scores).double().mean(0).tolist(), torch.cat(similar).double().mean().item()]
+    return dict(zip(("mse", "mae", "psnr", "ms_ssim"), found, strict=True))
 
 
 def fixed_protocol(
@@ -193,7 +185,7 @@ def fixed_protocol(
         ValueError: shapes that differ, no voxel of brain, an image below 44 voxels a side, or a range that is
             not positive.
     """
-    _stack(pred, noise_free)
+    _stack(pred, noise_free, "B, H, W")
     if brain.shape != pred.shape or brain.dtype != torch.bool or not brain.any():
         raise ValueError(
             f"brain: found {brain.dtype} {tuple(brain.shape)} with {int(brain.sum())} voxels, "
@@ -210,6 +202,23 @@ def fixed_protocol(
         "psnr": float(psnr(inside_pred, inside, data_range=peak)),
         "ms_ssim": float(ms_ssim(p, x, data_range=peak, weights=weights)),
     }
+
+
+def _scale_terms(
+    pred: Tensor, target: Tensor, data_range: float | Tensor, kernel_size: int, sigma: float, scales: int
+) -> list[Float[Tensor, "B C"]]:
+    """The factors of MS-SSIM before they are weighted, finest scale first: contrast and structure, at last SSIM."""
+    _check_size(pred, kernel_size, scales)
+    peak, window, terms = _range(data_range, pred), _gaussian(kernel_size, sigma, pred), []
+    for _ in range(scales - 1):
+        terms.append(_ssim_and_contrast(pred, target, peak, window)[1])
+        pred, target = F.avg_pool2d(pred, 2), F.avg_pool2d(target, 2)
+    return [*terms, _ssim_and_contrast(pred, target, peak, window)[0]]
+
+
+def _product_of_powers(terms: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    # MS-SSIM = SSIM_M^{w_M} · ∏_{j < M} c_j^{w_j}, where c is SSIM without its luminance term
+    return torch.stack([t.relu() ** w for t, w in zip(terms, weights, strict=True)]).prod(0)
 
 
 def _ssim_and_contrast(
@@ -253,10 +262,10 @@ def _pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return pred.to(dtype), target.to(dtype)
 
 
-def _stack(pred: Tensor, target: Tensor) -> None:
-    if pred.shape != target.shape or pred.ndim != 3:
+def _stack(pred: Tensor, target: Tensor, axes: str) -> None:
+    if pred.shape != target.shape or pred.ndim != len(axes.split(",")):
         raise ValueError(
-            f"pred, target: found shapes {tuple(pred.shape)} and {tuple(target.shape)}, expected two of [B, H, W]"
+            f"pred, target: found shapes {tuple(pred.shape)} and {tuple(target.shape)}, expected two of [{axes}]"
         )
 
 

@@ -121,7 +121,7 @@ def looks_and_truth(vae: PhysicsVAE, store: SliceStore, sessions: Sequence[int])
         InputError: the truth of a session is not known.
     """
     rows = [_session(vae, store, session) for session in sessions]
-    found = {key: [row[key] for row in rows if key in row] for key in rows[0]}
+    found = {key: [row[key] for row in rows if key in row] for key in sorted({k for r in rows for k in r})}
     return {key: sum(values) / len(values) for key, values in found.items()}
 
 

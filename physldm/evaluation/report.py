@@ -22,7 +22,8 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
     """Reconstruction and truth scores, each a mean over held-out sessions (medians over their voxels).
 
     Returns:
-        ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``); where truth is known
+        ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``; ``fixed`` is the mean of its contrasts,
+        ``paper`` scores them together, in slices that have all scans of their session); where truth is known
         ``truth.t1_mdape`` (also per tissue, ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of
         brain voxels scored as a tissue; ``subset.T1w+FLAIR.psnr.T2w``, from every subset of the scans; where the truth
         makes one tissue a voxel ``unseen.psnr``, of contrasts that nobody trained on, and ``shift``, how far a code moves with the protocol. In sessions where it is not, ``fixed`` compares with the measured scan, where
@@ -52,16 +53,17 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
     scores = {
         key: _mean([row[key] for row in rows if key in row]) for key in sorted({k for r in rows for k in r})
     }
-    for protocol in ("paper", "fixed"):
-        for metric in ("mse", "mae", "psnr", "ms_ssim"):
-            found = [
-                scores[f"{protocol}.{metric}.{c}"] for c in CONTRASTS if f"{protocol}.{metric}.{c}" in scores
-            ]
-            scores[f"{protocol}.{metric}"] = _mean(found)
+    for metric in ("mse", "mae", "psnr", "ms_ssim"):
+        found = [scores[f"fixed.{metric}.{c}"] for c in CONTRASTS if f"fixed.{metric}.{c}" in scores]
+        scores[f"fixed.{metric}"] = _mean(found)
     if unseen := [v for k, v in scores.items() if k.startswith("unseen.psnr.")]:
         scores["unseen.psnr"] = _mean(unseen)
     scores["sessions"] = len(rows)
     return dict(sorted(scores.items()))
+
+
+def _paper(pred: torch.Tensor, scans: torch.Tensor, of: str = "") -> dict[str, float]:
+    return {f"paper.{metric}{of}": value for metric, value in paper_protocol(pred, scans).items()}
 
 
 def _mean(values: list[float]) -> float:
@@ -85,12 +87,13 @@ def _session(
         here = batch.mask[:, n]
         if not here.any():
             continue
-        s = output.reconstruction[here, n]
-        for protocol, found in (
-            ("paper", paper_protocol(s, batch.images[here, n])),
-            ("fixed", fixed_protocol(s, target[here, n], inside[here])),
-        ):
-            row |= {f"{protocol}.{metric}.{contrast}": value for metric, value in found.items()}
+        found = fixed_protocol(output.reconstruction[here, n], target[here, n], inside[here])
+        row |= {f"fixed.{metric}.{contrast}": value for metric, value in found.items()}
+        row |= _paper(output.reconstruction[here, n : n + 1], batch.images[here, n : n + 1], f".{contrast}")
+    there = batch.mask.any(0)
+    whole = batch.mask[:, there].all(1)
+    if whole.any():
+        row |= _paper(output.reconstruction[whole][:, there], batch.images[whole][:, there])
     row |= subset_psnr(vae, batch, target, inside)
     if not has_truth:
         return row

@@ -135,10 +135,14 @@ def fetch_backbone(source: Path | None = None) -> Path:
 
 
 def _download() -> dict[str, Tensor]:
-    name, version, _ = SDIST
+    name, version, digest = SDIST
     with tempfile.TemporaryDirectory() as room:
+        wanted = (
+            Path(room) / "wanted.txt"
+        )  # with its checksum: pip runs a source archive's code, and checks it first
+        wanted.write_text(f"{name}=={version} --hash=sha256:{digest}\n", encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-        got = subprocess.run([*pip, "--dest", room, f"{name}=={version}"], capture_output=True, text=True)
+        got = subprocess.run([*pip, "--dest", room, "-r", str(wanted)], capture_output=True, text=True)
         files = list(Path(room).glob("*.tar.gz"))
         if got.returncode == 0 and files:
             return _read(files[0])

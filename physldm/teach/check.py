@@ -798,6 +798,8 @@ def fused(answer: Mapping[str, str]) -> Verdict:
         return _not_yet("The mixture's mean is the plain average of 0 and 2. Which curve peaks there?")
     if answer["c"] != "product":
         return _not_yet("a and c share their mean. In which of the two rules do precisions add, not average?")
+    if answer["a"] != "generalised":
+        return _not_yet("a: the same mean as c, but wider. Which rule averages precisions?")
     if answer["too sure"] != "c":
         return _not_yet("The names are right. Which rule counts the same error twice as if it were two?")
     return Verdict(True, "a: precisions averaged; b: nobody is asked how sure they are; c: precisions added.")
@@ -907,6 +909,7 @@ def undo_group_norm(answer: Callable) -> Verdict:
     norm = torch.nn.functional.group_norm(h, groups)
     sd, mean = (x.repeat_interleave(2, 1) for x in torch.std_mean(h.reshape(2, 3, -1), -1, correction=0))
     every_sd, every_mean = torch.std_mean(h.flatten(2), -1, correction=0)
+    usual_sd = h.reshape(2, 3, -1).std(-1).repeat_interleave(2, 1)
 
     def close(x, y):
         return torch.allclose(x.to(y), y, rtol=1e-3)
@@ -917,6 +920,8 @@ def undo_group_norm(answer: Callable) -> Verdict:
         )
     if close(s, mean) and close(b, sd):
         return _not_yet("s and b have changed places.")
+    if close(s, usual_sd):
+        return _not_yet("Nearly. The norm divides by n, torch's std by n − 1: std(correction=0).")
     if close(s, every_sd) and close(b, every_mean):
         return _not_yet("Those are mean and SD of each channel. The norm took those of each group.")
     if close(s, sd.square()):
@@ -1132,6 +1137,8 @@ def best_edge(answer: Mapping) -> Verdict:
     voxels 7 to 10 under the squared and under the absolute error."""
     if not isinstance(answer, Mapping) or set(answer) != {"squares", "absolute"}:
         return _not_yet('Give both: {"squares": [...], "absolute": [...]}, four numbers each.')
+    if any(value is ... for values in answer.values() for value in values):
+        return _not_yet("Replace the dots: four numbers for squares, four for absolute errors.")
     found = {name: [float(value) for value in values] for name, values in answer.items()}
     if any(len(values) != 4 for values in found.values()):
         return _not_yet("Four numbers each, for the voxels 7, 8, 9 and 10.")

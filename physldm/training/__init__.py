@@ -43,10 +43,8 @@ def train(folder: Path, config: Config, stage: str = "all", data: Path | None = 
         return
     fabric = Fabric(accelerator="auto", devices="auto", precision=config.precision)
     fabric.launch()
-    if data is not None:
-        store = SliceStore(data)
-    else:
-        store = phantom_store(config.data, config.seed, folder / "slices")
+    with fabric.rank_zero_first():  # one process makes the slices, the others read them
+        store = SliceStore(data) if data else phantom_store(config.data, config.seed, folder / "slices")
     for name in stages:
         if not (folder / f"{name}.safetensors").exists():
             {"vae": train_vae, "ldm": train_ldm}[name](folder, config, store, fabric)

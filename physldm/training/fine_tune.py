@@ -126,14 +126,14 @@ def fine_tune(
     for step in progress(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
         start, rate = time.perf_counter(), learning_rate(step, steps, stage)
         drawn = draw_step(run.store, run.config, shape, seed, FINE_TUNING, step).to(vae.device)
-        output, images, mask = drawn.through(vae)
+        output, images, asked = drawn.through(vae)
         if judge:
             judge.module.requires_grad_(False)
-        value, parts = vae_loss(output, images, mask, loss, step, perceptual=perceptual, discriminator=judge)
+        value, parts = vae_loss(output, images, asked, loss, step, perceptual=perceptual, discriminator=judge)
         vae.learn(value, rate)
         if judge and ramp(step + 1, loss) > 0:
             judge.module.requires_grad_(True)
-            real, made = (shown(x.detach(), output.scale, mask) for x in (images, output.reconstruction))
+            real, made = (shown(x.detach(), output.scale, asked) for x in (images, output.reconstruction))
             parts |= judge.judge(real, made, loss.discriminator_lr * rate / lr)
         for name, part in {"loss": value, **parts}.items():
             curves[name].append(part.item())

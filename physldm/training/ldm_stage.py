@@ -74,4 +74,4 @@ def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
         )
         return value, {}
 
-    training.run(stage.total_steps(len(mean)), loss)
+    training.run(stage.total_steps(len(mean), fabric.world_size), loss)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from physldm.config import LossConfig
@@ -30,13 +30,16 @@ def reconstruction_loss(
     reconstruction: Float[Tensor, "B N H W"],
     images: Float[Tensor, "B N H W"],
     scale: Float[Tensor, "B N"],
-    mask: Bool[Tensor, "B N"] | None,
+    asked: Shaped[Tensor, "B N"] | None,
     config: LossConfig,
 ) -> tuple[Tensor, Tensor]:
     """L2 and relative L1 of images in units of their 99.5th percentile; absent contrasts do not count.
 
     Equation: eq-recon. Dividing by the scale makes the weights mean the same at any gain; the relative term
     weighs a dark voxel's error as a share of its own brightness.
+
+    Args:
+        asked: how much each image counts, 0 where it is absent; all alike by default.
 
     Returns:
         Mean of (s − x)² and mean of |s − x|/(x + floor), both of images divided by their scale.
@@ -46,8 +49,8 @@ def reconstruction_loss(
         s = torch.sqrt(s**2 + SMOOTH**2)
     squared = ((s - x) ** 2).mean((2, 3))
     relative = ((s - x).abs() / (x + config.relative_floor)).mean((2, 3))
-    present = torch.ones_like(squared) if mask is None else mask.to(squared)
-    return tuple((y * present).sum() / present.sum() for y in (squared, relative))
+    weight = torch.ones_like(squared) if asked is None else asked.to(squared)
+    return tuple((y * weight).sum() / weight.sum() for y in (squared, relative))
 
 
 def tissue_prior(o: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
@@ -81,12 +84,12 @@ def apparent_gain(o: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W"]:
 
 
 def shown(
-    images: Float[Tensor, "B N H W"], scale: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None
+    images: Float[Tensor, "B N H W"], scale: Float[Tensor, "B N"], asked: Shaped[Tensor, "B N"] | None
 ) -> Float[Tensor, "M 1 H W"]:
-    """The images that are present, one by one, as LPIPS and the discriminator see them: scaled as the encoder's input
+    """The images that are asked for, one by one, as LPIPS and the discriminator see them: scaled as the encoder's input
     is, but not cut off at the top, where a gradient would vanish."""
     scaled = (images / scale[..., None, None]) * 2 - 1
-    return (scaled.flatten(0, 1) if mask is None else scaled[mask])[:, None]
+    return (scaled.flatten(0, 1) if asked is None else scaled[asked > 0])[:, None]
 
 
 def real_or_made(real: Float[Tensor, "M 1 h w"], made: Float[Tensor, "M 1 h w"]) -> Tensor:
@@ -113,7 +116,7 @@ def ramp(step: int, config: LossConfig) -> float:
 def vae_loss(
     output: VaeOutput,
     images: Tensor,
-    mask: Tensor | None,
+    asked: Tensor | None,
     config: LossConfig,
     step: int = 0,
     *,
@@ -123,10 +126,11 @@ def vae_loss(
     """The whole objective and its parts, unweighted, for the log.
 
     Args:
-        perceptual: LPIPS of two sets of images, ``[M, 1, H, W]`` → ``[M]``. discriminator: see
+        asked: how much each image counts in the L2 and L1, 0 where it is absent; LPIPS and the discriminator see those
+            above 0. perceptual: LPIPS of two sets of images, ``[M, 1, H, W]`` → ``[M]``. discriminator: see
             :class:`physldm.models.discriminator.PatchDiscriminator`.
     """
-    squared, relative = reconstruction_loss(output.reconstruction, images, output.scale, mask, config)
+    squared, relative = reconstruction_loss(output.reconstruction, images, output.scale, asked, config)
     prior, prior_pd = tissue_prior(output.o)
     parts = {
         "l2": squared,
@@ -139,7 +143,7 @@ def vae_loss(
     }
     weights = {name: getattr(config, name) for name in parts}
     if perceptual or discriminator:
-        made, real = (shown(x, output.scale, mask) for x in (output.reconstruction, images))
+        made, real = (shown(x, output.scale, asked) for x in (output.reconstruction, images))
         share = ramp(step, config)
         if perceptual:
             parts["perceptual"], weights["perceptual"] = (

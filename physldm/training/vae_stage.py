@@ -25,38 +25,36 @@ from .engine import STAGE_NUMBER, Critic, Training, batch_order, keyed_draw
 from .losses import ramp, real_or_made, shown, vae_loss
 
 
-def subsets(mask: Bool[Tensor, "B N"], draw: torch.Generator) -> Bool[Tensor, "B N"]:
-    """A random subset of each row, all of them as likely: never none of what is there, nor all of it but where only
-    one is there (the paper's modality dropout)."""
-    alone = mask.sum(1) < 2
-    left = mask.clone()
-    # drawing anew until a subset is proper makes every proper one equally likely
-    while (wrong := ~alone & ((left == mask).all(1) | ~left.any(1))).any():
-        left[wrong] = (mask & (torch.rand(mask.shape, generator=draw) < 0.5))[wrong]
-    return left
+def subsets(mask: Bool[Tensor, "B N"], further: float, draw: torch.Generator) -> Bool[Tensor, "B N"]:
+    """Some of each row's scans (modality dropout): one at random is left out, with a chance of ``further`` another, and
+    so on, but never the last. Of three scans, ``further`` = ½ makes every proper subset as likely."""
+    left_out = 1 + (torch.rand(mask.shape, generator=draw) < further).cumprod(1).sum(1, keepdim=True)
+    # a random order of who goes first, in which the absent come last
+    place = torch.rand(mask.shape, generator=draw).masked_fill(~mask, 2.0).argsort(1).argsort(1)
+    return mask & (place >= left_out.minimum(mask.sum(1, keepdim=True) - 1))
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A step's slices: ``images [B, N, H, W]``, how they were taken, ``mask [B, N]`` of what is there; and what is
-    decoded: ``rows``, M numbers of slices, from which of their scans (``given [M, N]``), with which ``noise [M, ...]``
-    on the code."""
+    """A step's slices: ``images [B, N, H, W]`` and how they were taken; and what is decoded: ``rows``, M numbers of
+    slices, from which of their scans (``given [M, N]``), with which ``noise [M, ...]`` on the code, and how much each
+    scan that comes out counts (``asked [M, N]``; 0 where it is not asked for)."""
 
     images: Tensor
     acquisitions: AcquisitionBatch
-    mask: Tensor
     rows: list[int]
     given: Tensor
     noise: Tensor
+    asked: Tensor
 
     def to(self, device: torch.device) -> Drawn:
-        moved = (x.to(device) for x in (self.images, self.acquisitions, self.mask))
-        return Drawn(*moved, self.rows, self.given.to(device), self.noise.to(device))
+        parts = {k: v if k == "rows" else v.to(device) for k, v in vars(self).items()}
+        return Drawn(**parts)
 
     def through(self, model: Callable[..., VaeOutput]) -> tuple[VaeOutput, Tensor, Tensor]:
-        """What the VAE makes of it, and the images ``[M, N, H, W]`` and mask that it is to be compared with."""
+        """What the VAE makes of it, and the images ``[M, N, H, W]`` that it is to be compared with, and ``asked``."""
         output = model(self.images, self.acquisitions, self.given, self.noise, self.rows)
-        return output, self.images[self.rows], self.mask[self.rows]
+        return output, self.images[self.rows], self.asked
 
 
 def draw_step(
@@ -72,9 +70,10 @@ def draw_step(
     """What ``step`` of a training learns from, decided by seed, number, step and rank alone.
 
     Each slice is encoded once and decoded once from all of its scans; ``augment.subsets`` of the slices are decoded a
-    second time, from some of them (Wu and Goodman 2018 train their product of experts so). ``augment.at_mean`` of the
-    slices get no noise on their code: a decoder that has only ever seen noisy codes makes a clean one too bright, for
-    its norms divide by a smaller spread.
+    second time, from some of them (Wu and Goodman 2018 train their product of experts so), and asked for the others
+    only, which together count as much as if they were all of a slice's scans. ``augment.at_mean`` of the decodings, of
+    the first and of the second kind, get no noise on their code: a decoder that has only ever seen noisy codes makes a
+    clean one too bright, for its norms divide by a smaller spread.
 
     Args:
         shape: of a slice's code. number: of the stage, so that each draws for itself.
@@ -86,12 +85,18 @@ def draw_step(
     images = batch.images
     if torch.rand((), generator=draw) < 0.5:  # a mirrored brain is a brain
         images = images.flip(-1)
-    again = math.ceil(config.augment.subsets * len(chosen))
-    rows = [*range(len(chosen)), *range(again)]
-    given = torch.cat([batch.mask, subsets(batch.mask[:again], draw)])
+    once, again = len(chosen), math.ceil(config.augment.subsets * len(chosen))
+    rows = [*range(once), *range(again)]
+    there, some = batch.mask[rows], subsets(batch.mask[:again], config.augment.further, draw)
     noise = torch.randn(len(rows), *shape, generator=draw)
-    noise[torch.tensor(rows) < round(config.augment.at_mean * len(chosen))] = 0
-    return Drawn(images, batch.acquisitions, batch.mask, rows, given, noise)
+    for kind in (noise[:once], noise[once:]):
+        kind[: math.floor(config.augment.at_mean * len(kind))] = 0
+    given = torch.cat([batch.mask, some])
+    asked = there.float()
+    hidden = asked[once:] * ~some
+    # Σ asked of the second kind = that of as many slices of the first, whose scans are all asked for
+    asked[once:] = hidden * (asked[once:].sum() / hidden.sum().clamp_min(1))
+    return Drawn(images, batch.acquisitions, rows, given, noise, asked)
 
 
 def train_vae(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -> None:
@@ -108,13 +113,13 @@ def train_vae(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
     def loss(model, step):
         key = (config.seed, STAGE_NUMBER["vae"], step, fabric.global_rank)
         drawn = draw_step(store, config, shape, *key, fabric.world_size).to(fabric.device)
-        output, images, mask = drawn.through(model)
+        output, images, asked = drawn.through(model)
         if discriminator:
             made = output.reconstruction.detach()
-            seen.update(made=shown(made, output.scale, mask), real=shown(images, output.scale, mask))
+            seen.update(made=shown(made, output.scale, asked), real=shown(images, output.scale, asked))
             discriminator.requires_grad_(False)
         return vae_loss(
-            output, images, mask, config.loss, step, perceptual=perceptual, discriminator=discriminator
+            output, images, asked, config.loss, step, perceptual=perceptual, discriminator=discriminator
         )
 
     def critic_loss(model, step):
@@ -127,4 +132,4 @@ def train_vae(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
 
     critic = Critic(discriminator, critic_loss, config.loss.discriminator_lr) if discriminator else None
     training = Training("vae", folder, config, stage, fabric, module, architecture(config, "vae"), critic)
-    training.run(stage.total_steps(len(store.slices("train"))), loss)
+    training.run(stage.total_steps(len(store.slices("train")), fabric.world_size), loss)

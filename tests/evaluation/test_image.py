@@ -3,6 +3,7 @@ import pytorch_msssim
 import torch
 import torchmetrics.functional as tm
 from monai.metrics.regression import MAEMetric, MSEMetric, MultiScaleSSIMMetric, PSNRMetric, SSIMMetric
+from monai.transforms import ScaleIntensity
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio as tm_psnr
 from torchmetrics.functional.image import structural_similarity_index_measure as tm_ssim
@@ -96,10 +97,27 @@ def test_errors():
         mse(PRED, TARGET, reduction="sum")
 
 
+def test_papers_protocol_pools_four_slices_and_their_contrasts():
+    """As its code does it, by torchmetrics and MONAI: one range and one scaling for a batch of slices and contrasts."""
+    scans = 1000 * torch.rand(6, 3, 112, 80, generator=G) * torch.tensor([1.0, 0.5, 0.2])[:, None, None]
+    made = scans + 40 * torch.randn(scans.shape, generator=G)
+    found = paper_protocol(made, scans)
+    batches = list(zip(made.split(4), scans.split(4), strict=True))
+    decibels = [tm_psnr(p, x, data_range=(x.max() - x.min()).item()).item() for p, x in batches]
+    assert found["psnr"] == near(sum(decibels) / 2, abs=1e-4)
+    assert found["mse"] == near(sum(tm.mean_squared_error(p, x).item() for p, x in batches) / 2, rel=1e-5)
+    assert found["mae"] == near(sum(tm.mean_absolute_error(p, x).item() for p, x in batches) / 2, rel=1e-5)
+    to_unit = ScaleIntensity()
+    similar = [
+        MultiScaleSSIMMetric(2, data_range=1.0, kernel_size=4)(to_unit(p), to_unit(x)) for p, x in batches
+    ]
+    assert found["ms_ssim"] == near(torch.cat(similar).mean().item(), abs=1e-5)
+
+
 def test_papers_ms_ssim_hides_a_gain_error_and_ours_does_not():
     clean = TARGET[:, 0].float() * 1000
     brain = clean > clean.mean()
-    doubled = paper_protocol(2 * clean, clean), fixed_protocol(2 * clean, clean, brain)
+    doubled = paper_protocol(2 * clean[:, None], clean[:, None]), fixed_protocol(2 * clean, clean, brain)
     assert doubled[0]["ms_ssim"] == pytest.approx(1.0, abs=1e-4)
     assert doubled[1]["ms_ssim"] < 0.9 and doubled[1]["psnr"] < 5
 

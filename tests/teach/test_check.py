@@ -143,6 +143,8 @@ WRONG = {
         {"a": "product", "b": "mixture", "c": "generalised", "too sure": "a"},
         {"a": "mixture", "b": "generalised", "c": "product", "too sure": "c"},
         {"a": "generalised", "b": "mixture", "c": "product", "too sure": "b"},
+        {"a": "product", "b": "mixture", "c": "product", "too sure": "c"},
+        {"a": "mixture", "b": "mixture", "c": "product", "too sure": "c"},
         {"a": "generalised", "b": "mixture", "c": "PoE", "too sure": "c"},
         {"a": "generalised", "b": "mixture", "c": "product", "too sure": "product"},
         {"a": ..., "b": ..., "c": ..., "too sure": ...},

@@ -161,23 +161,28 @@ def test_water_moves_pd_and_t1_together_but_never_t2():
     assert o.grad[:, 2].abs().sum() == 0
 
 
-def test_proper_subsets_are_equally_likely():
+@pytest.mark.parametrize("further, singles, pairs", [(0.5, 1000, 1000), (0.0, 0, 2000), (0.25, 500, 1500)])
+def test_subsets_leave_out_one_scan_or_more(further, singles, pairs):
     draw, mask = torch.Generator().manual_seed(0), torch.tensor([[True, True, True]] * 6000)
-    counts = torch.bincount((subsets(mask, draw) * torch.tensor([1, 2, 4])).sum(1), minlength=8)
-    assert counts[0] == counts[7] == 0 and (counts[1:7] - 1000).abs().max() < 150  # five standard deviations
+    left = subsets(mask, further, draw)
+    counts = torch.bincount((left * torch.tensor([1, 2, 4])).sum(1), minlength=8)
+    assert counts[0] == counts[7] == 0  # five standard deviations:
+    assert (counts[[1, 2, 4]] - singles).abs().max() < 160 and (counts[[3, 5, 6]] - pairs).abs().max() < 190
     mask = torch.tensor([[True, False, True], [False, True, False]] * 100)
-    left = subsets(mask, draw)
+    left = subsets(mask, further, draw)
     assert not (left & ~mask).any() and (left.sum(1) == 1).all()
 
 
-def test_a_second_decoding_sees_some_scans_and_is_asked_for_all(smoke_run):
+def test_a_second_decoding_sees_some_scans_and_is_asked_for_the_others(smoke_run):
     run = Run(smoke_run)
     config = load_preset("smoke", ["augment.subsets=0.5", "vae_stage.batch=4"])
     drawn = draw_step(run.store, config, latent_shape(config), 3, 1, 7)
     assert drawn.rows == [0, 1, 2, 3, 0, 1]
-    assert torch.equal(drawn.given[:4], drawn.mask) and (drawn.given[4:].sum(1) < drawn.mask[:2].sum(1)).all()
+    assert drawn.given[:4].all() and torch.equal(drawn.asked[:4], torch.ones(4, 3))
+    assert not drawn.given[4:].all(1).any() and torch.equal(drawn.asked[4:] > 0, ~drawn.given[4:])
+    assert drawn.asked[4:].sum().item() == pytest.approx(6)  # as much as two slices that are asked for all
     with torch.inference_mode():
-        output, images, mask = drawn.through(run.vae)
+        output, images, asked = drawn.through(run.vae)
         for m, row in enumerate(drawn.rows):  # the same as if that slice and those scans had come alone
             one = slice(row, row + 1)
             alone = run.vae(
@@ -185,16 +190,17 @@ def test_a_second_decoding_sees_some_scans_and_is_asked_for_all(smoke_run):
             )
             assert torch.allclose(alone.maps[0], output.maps[m], rtol=1e-3)
             assert torch.allclose(alone.reconstruction[0], output.reconstruction[m], rtol=1e-3, atol=0.1)
-    assert torch.equal(images[5], drawn.images[1]) and torch.equal(mask[5], drawn.mask[1])
+    assert torch.equal(images[5], drawn.images[1]) and torch.equal(asked, drawn.asked)
 
 
 def test_some_slices_are_decoded_at_the_mean_of_their_code(smoke_run):
     run = Run(smoke_run)
-    changes = ["augment.subsets=0.5", "augment.at_mean=0.25", "vae_stage.batch=4"]
+    changes = ["augment.subsets=0.5", "augment.at_mean=0.5", "vae_stage.batch=4"]
     config = load_preset("smoke", changes)
     drawn = draw_step(run.store, config, latent_shape(config), 3, 1, 7)
     still = drawn.noise.flatten(1).abs().amax(1) == 0
-    assert still.tolist() == [row == 0 for row in drawn.rows]  # both times that it is decoded
+    assert drawn.rows == [0, 1, 2, 3, 0, 1]
+    assert still.tolist() == [True, True, False, False, True, False]  # half of either kind
     with torch.inference_mode():
         output, images, _ = drawn.through(run.vae)
         mean = run.vae.decode(run.vae.encode(images[:1], drawn.acquisitions[:1])[0])
