@@ -137,9 +137,8 @@ def fetch_backbone(source: Path | None = None) -> Path:
 def _download() -> dict[str, Tensor]:
     name, version, digest = SDIST
     with tempfile.TemporaryDirectory() as room:
-        wanted = (
-            Path(room) / "wanted.txt"
-        )  # with its checksum: pip runs a source archive's code, and checks it first
+        # pip runs code of a source archive; with a checksum it looks at that first
+        wanted = Path(room) / "wanted.txt"
         wanted.write_text(f"{name}=={version} --hash=sha256:{digest}\n", encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
         got = subprocess.run([*pip, "--dest", room, "-r", str(wanted)], capture_output=True, text=True)
