@@ -14,7 +14,7 @@ from physldm.models import PhysicsVAE
 from physldm.models.encoder import scale_images
 from physldm.physics import Acquisition, AcquisitionBatch, signal
 
-from .image import fixed_protocol
+from .image import fixed_psnr
 
 # Contrasts that no preset trains on: another TI, (almost) no weighting, fat's null, a gradient echo.
 UNSEEN = {
@@ -60,8 +60,7 @@ def subset_psnr(
             rebuilt = vae.rebuild(*experts, batch.acquisitions, mask)
             name = "+".join(CONTRASTS[n] for n in subset)
             for n in there:
-                found = fixed_protocol(rebuilt[:, n], target[:, n], inside)
-                scores[f"subset.{name}.psnr.{CONTRASTS[n]}"] = found["psnr"]
+                scores[f"subset.{name}.psnr.{CONTRASTS[n]}"] = fixed_psnr(rebuilt[:, n], target[:, n], inside)
     return scores
 
 
@@ -82,9 +81,9 @@ def unseen_psnr(
     """
     true = with_gain(truth, field)
     return {
-        f"unseen.psnr.{name}": fixed_protocol(
+        f"unseen.psnr.{name}": fixed_psnr(
             signal(maps, acquisition, magnitude=True), signal(true, acquisition, magnitude=True), inside
-        )["psnr"]
+        )
         for name, acquisition in UNSEEN.items()
     }
 

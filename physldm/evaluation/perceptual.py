@@ -14,7 +14,7 @@ from physldm.data.slices import SliceStore
 from physldm.models import PhysicsVAE
 from physldm.models.perceptual import Lpips
 
-from .image import fixed_protocol
+from .image import fixed_psnr
 from .tissue import brain_mask, relative_errors
 
 FINE = 0.25  # cycles a voxel: half of the finest that a picture can hold
@@ -136,7 +136,7 @@ def _session(vae: PhysicsVAE, store: SliceStore, session: int) -> dict[str, floa
         white = target[inside].quantile(0.995).item()
         scores.append(
             {
-                "fixed.psnr": fixed_protocol(found, target, inside)["psnr"],
+                "fixed.psnr": fixed_psnr(found, target, inside),
                 "lpips": perceptual_distance(found, target, data_range=white).mean().item(),
                 "sharpness": (kept**2 + invented).mean().item(),
                 "kept": kept.mean().item(),
