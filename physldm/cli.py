@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -252,8 +251,8 @@ def ablate(
     changes: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
 ) -> None:
     """Train and score the 16 rows of the paper's Table 1 on made-up brains; a stopped run goes on."""
+    from physldm.ablation import SWITCHES, ablate, table
     from physldm.config import load_preset
-    from physldm.training.ablation import SWITCHES, ablate, table
 
     found = []
     for row in ablate(out, load_preset(preset, changes), seed or [0]):
@@ -338,23 +337,20 @@ def doctor() -> None:
     import torch
 
     from physldm.config import load_preset
-    from physldm.training import PACKAGES, measure_denoiser, measure_precisions, version
+    from physldm.training.speed import forecast
+    from physldm.training.train import versions
 
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda" if cuda else "cpu")
-    print(f"python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in PACKAGES))
+    print(", ".join(f"{name} {found}" for name, found in versions().items()))
     print(f"device: {torch.cuda.get_device_name() if cuda else f'CPU, {torch.get_num_threads()} threads'}")
-    seconds = measure_precisions(device)
-    for precision, value in seconds.items():
-        print(f"{precision}: {1000 * value:.0f} ms for a small training step")
-    best = min(seconds, key=seconds.get)
     config = load_preset("laptop")
-    # the timed step has 2 slices of 2 contrasts, a training step of the laptop preset 4 of 3
-    vae = 3 * seconds[best] * config.vae_stage.steps / 60
-    ldm = measure_denoiser(device, best, config) * config.ldm_stage.steps / 60
+    found = forecast(torch.device("cuda" if cuda else "cpu"), config)
+    for precision, value in found.seconds.items():
+        print(f"{precision}: {1000 * value:.0f} ms for a small training step")
     print(
-        f"training will use {best}; the laptop preset takes about {vae + ldm:.0f} min here: "
-        f"{config.vae_stage.steps} VAE steps in {vae:.0f} min, {config.ldm_stage.steps} LDM steps in {ldm:.0f} min"
+        f"training will use {found.precision}; the laptop preset takes about "
+        f"{found.vae_minutes + found.ldm_minutes:.0f} min here: {config.vae_stage.steps} VAE steps in "
+        f"{found.vae_minutes:.0f} min, {config.ldm_stage.steps} LDM steps in {found.ldm_minutes:.0f} min"
     )
 
 

@@ -1,85 +1,35 @@
-"""What both stages share: precision, keyed draws, the loop, checkpoints and the log."""
+"""What both stages share: the step by which a network learns, the loop, checkpoints and the log."""
 
 from __future__ import annotations
 
 import csv
+import logging
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from physldm.config import Config, StageConfig, load_preset
-from physldm.models import PhysicsVAE
-from physldm.physics import Acquisition, AcquisitionBatch
+from physldm.config import Config, StageConfig
+from physldm.draws import Step, Who
 from physldm.progress import progress
-from physldm.runs import FORMAT, latent_shape, load_tensors, make_denoiser, save_tensors
+from physldm.runs import FORMAT, architecture, load_tensors, save_tensors
 
 LOG_EVERY = 20
 # With Adam's usual 0.9 a critic takes several times as many steps to tell anything.
 CRITIC_BETAS = (0.5, 0.999)
-STAGE_NUMBER = {"vae": 1, "ldm": 2}
+Loss = Callable[["Learner", Step], tuple[Tensor, dict[str, Tensor]]]
 
 
-def measure_precisions(device: torch.device, repeats: int = 4) -> dict[str, float]:
-    """Seconds for one forward and backward pass of a small VAE in float32 and in bfloat16 autocast."""
-    torch.manual_seed(0)
-    model = PhysicsVAE(load_preset("laptop").vae).to(device, memory_format=torch.channels_last)
-    images = torch.rand(2, 2, 112, 80, device=device) * 300
-    protocol = [Acquisition("mprage", tr=2.4, ti=1.0), Acquisition("spin_echo", te=0.1, tr=3.2)]
-    batch = AcquisitionBatch.repeat(protocol, 2).to(device)
-    seconds = {}
-    for precision, enabled in (("32-true", False), ("bf16-mixed", True)):
-        times = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
-                output = model(images, batch)
-            output.reconstruction.mean().backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-        seconds[precision] = min(times[1:])
-    return seconds
-
-
-def measure_denoiser(device: torch.device, precision: str, config: Config) -> float:
-    """Seconds for one training step of ``config``'s denoiser, the faster of two."""
-    model = make_denoiser(config).to(device, memory_format=torch.channels_last)
-    x = torch.randn(config.ldm_stage.batch, *latent_shape(config), device=device)
-    t = torch.zeros(len(x), dtype=torch.long, device=device)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
-            value = model(x, t).square().mean()
-        value.backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
-
-
-def keyed_draw(*key: int) -> torch.Generator:
-    """A CPU generator that depends on nothing but ``key``: the same step draws the same numbers after a stop."""
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> 1))
-
-
-def batch_order(items: int, stage: StageConfig, seed: int, number: int, step: int, rank: int, world: int):
-    """Which items make the batch of ``step`` on ``rank``: epochs are permutations keyed by seed and stage."""
-    size = stage.batch * world
-    per_epoch = max(1, items // size)
-    epoch, place = divmod(step, per_epoch)
-    order = torch.randperm(items, generator=keyed_draw(seed, number, 0, epoch))
-    own = order[place * size : (place + 1) * size][rank::world]
-    return own.tolist()
+def one_device(precision: str) -> Fabric:
+    """What a training that a reader waits for runs on: the best device here, in ``precision``, in this process."""
+    # in a notebook its remark on autocast would stand on the page as an error
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    return Fabric(accelerator="auto", devices=1, precision=precision)
 
 
 def learning_rate(step: int, total: int, stage: StageConfig) -> float:
@@ -87,6 +37,75 @@ def learning_rate(step: int, total: int, stage: StageConfig) -> float:
     warm = min(1.0, (step + 1) / max(1, stage.warmup))
     decay = 0.5 * (1 + math.cos(math.pi * step / total)) if stage.cosine else 1.0
     return stage.lr * warm * decay
+
+
+class Learner:
+    """A network, its Adam, and the one step by which everything in this package learns.
+
+    Args:
+        fabric: decides device, precision and how many processes share a step.
+        module: the network; it learns in place.
+        clip: the longest gradient that is believed; 0 for any.
+        betas: of Adam.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        module: nn.Module,
+        *,
+        clip: float = 1.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ):
+        self.fabric, self.clip = fabric, clip
+        self.module = module.to(fabric.device)  # before Adam: its state lies where the weights lie
+        self.adam = torch.optim.Adam(module.parameters(), betas=betas, fused=True)
+        self._model, self._optimizer = fabric.setup(module, self.adam)
+
+    def __call__(self, *inputs):
+        return self._model(*inputs)
+
+    def learn(self, value: Tensor, rate: float) -> None:
+        """One step of Adam down the gradient of ``value``.
+
+        Raises:
+            FloatingPointError: the value is not finite.
+        """
+        if not torch.isfinite(value):
+            raise FloatingPointError(f"the loss is {value.item()}")
+        self.adam.param_groups[0]["lr"] = rate
+        self._optimizer.zero_grad()
+        self.fabric.backward(value)
+        if self.clip:
+            self.fabric.clip_gradients(self._model, self._optimizer, max_norm=self.clip)
+        self._optimizer.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and Adam's moments, by name."""
+        tensors = {f"model.{k}": v for k, v in self.module.state_dict().items()}
+        for i, state in self.adam.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        return tensors
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Goes on from what :meth:`state` gave."""
+        self.module.load_state_dict(_below("model.", tensors))
+        weights, state = list(self.module.parameters()), {}
+        for key, value in _below("adam.", tensors).items():
+            number, name = key.split(".", 1)
+            # a file knows no memory format, and fused Adam takes it that moments lie in memory as their weight does
+            like = weights[int(number)]
+            own = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            state.setdefault(int(number), {})[name] = own
+        self.adam.load_state_dict({"state": state, "param_groups": self.adam.state_dict()["param_groups"]})
+
+    def finished(self) -> nn.Module:
+        """The network, ready to use on the processor."""
+        return self.module.requires_grad_(True).cpu().eval()
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 class RunLog:
@@ -113,31 +132,54 @@ class RunLog:
         self.events.close()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Critic:
-    """A second network that learns after the first in every step, by a loss and a rate of its own."""
+    """A second network that learns after the first in every step.
+
+    Attributes:
+        module: the network.
+        loss: its loss and the parts for the log; None while it is not its turn yet.
+        lr: its rate.
+    """
 
     module: nn.Module
-    loss: Callable[[nn.Module, int], tuple[Tensor, dict[str, Tensor]] | None]
+    loss: Callable[[Learner, Step], tuple[Tensor, dict[str, Tensor]] | None]
     lr: float
 
 
-@dataclass
 class Training:
     """One stage of a run.
 
-    ``loss(model, step)`` gives the loss of the module for that step and its parts for the log; so does a critic's, or
-    None while it is not its turn yet.
+    Args:
+        name: ``vae`` or ``ldm``.
+        folder: of the run.
+        config: of the run.
+        fabric: device, precision, processes.
+        module: what learns.
+        critic: what learns after it in every step.
     """
 
-    name: str
-    folder: Path
-    config: Config
-    stage: StageConfig
-    fabric: Fabric
-    module: nn.Module
-    architecture: str
-    critic: Critic | None = None
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        config: Config,
+        fabric: Fabric,
+        module: nn.Module,
+        critic: Critic | None = None,
+    ):
+        self.name, self.folder, self.config, self.fabric = name, folder, config, fabric
+        self.stage: StageConfig = {"vae": config.vae_stage, "ldm": config.ldm_stage}[name]
+        self.critic = critic
+        self.learners = {"": Learner(fabric, module, clip=self.stage.clip)}
+        if critic:
+            self.learners["critic."] = Learner(
+                fabric, critic.module, clip=self.stage.clip, betas=CRITIC_BETAS
+            )
+        # on the device by now, as the weights are
+        self.average = (
+            {k: v.detach().clone() for k, v in module.state_dict().items()} if self.stage.ema else {}
+        )
 
     @property
     def file(self) -> Path:
@@ -147,98 +189,90 @@ class Training:
     def checkpoint(self) -> Path:
         return self.folder / f"{self.name}.checkpoint.safetensors"
 
-    def run(self, total: int, loss: Callable[[nn.Module, int], tuple[Tensor, dict[str, Tensor]]]) -> None:
-        """Trains to ``total`` steps, from the last checkpoint where there is one; saves the weights."""
-        fabric, module = self.fabric, self.module
-        module.to(fabric.device)  # before Adam and the average: their state lies where the weights lie
-        learners = {"": (module, torch.optim.Adam(module.parameters(), lr=self.stage.lr, fused=True))}
-        if self.critic:
-            critic = self.critic.module.to(fabric.device)
-            adam = torch.optim.Adam(critic.parameters(), lr=self.critic.lr, betas=CRITIC_BETAS, fused=True)
-            learners["critic."] = (critic, adam)
-        average = {k: v.detach().clone() for k, v in module.state_dict().items()} if self.stage.ema else {}
-        first = self._resume(learners, average)
-        ready = {who: fabric.setup(*learner) for who, learner in learners.items()}
-        log = RunLog(self.folder, self.name, first) if fabric.is_global_zero else None
+    def run(self, total: int, loss: Loss) -> None:
+        """Trains to ``total`` steps, from the last checkpoint where there is one; saves the weights.
+
+        Args:
+            total: steps.
+            loss: of the network in a step, and its parts for the log.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+        """
+        main, first = self.fabric.is_global_zero, self._resume()
+        log = RunLog(self.folder, self.name, first) if main else None
         bar = progress(
             range(first, total),
             initial=first,
             total=total,
             desc=f"training {self.name}",
             unit="step",
-            disable=not fabric.is_global_zero,
+            disable=not main,
             mininterval=1.0,
         )
-        for step in bar:
-            rate = learning_rate(step, total, self.stage)
-            value, parts = loss(ready[""][0], step)
-            self._learn(*ready[""], value, rate, step)
-            if self.critic and (turn := self.critic.loss(ready["critic."][0], step)):
-                self._learn(*ready["critic."], turn[0], self.critic.lr * rate / self.stage.lr, step)
-                parts = parts | turn[1]
-            self._update_average(average, step)
-            if log and (step % LOG_EVERY == 0 or step == total - 1):
-                values = {"loss": value.item(), **{k: v.item() for k, v in parts.items()}}
-                log.write(step, values | {"lr": rate})
+        for number in bar:
+            rate = learning_rate(number, total, self.stage)
+            values = self._step(number, rate, loss)
+            if log and (number % LOG_EVERY == 0 or number == total - 1):
+                values = {name: value.item() for name, value in values.items()}
+                log.write(number, values | {"lr": rate})
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
-            if fabric.is_global_zero and (step + 1) % self.stage.checkpoint_steps == 0 and step + 1 < total:
-                self._save_checkpoint(learners, average, step + 1)
-        if fabric.is_global_zero:
+            if main and (number + 1) % self.stage.checkpoint_steps == 0 and number + 1 < total:
+                self._save_checkpoint(number + 1)
+        module = self.learners[""].module
+        if log:
             log.close()
-            save_tensors(self.file, average or module.state_dict(), self._metadata())
+            save_tensors(self.file, self.average or module.state_dict(), self._metadata())
             self.checkpoint.unlink(missing_ok=True)
-        if average:
-            module.load_state_dict(average)
-        fabric.barrier()
+        if self.average:
+            module.load_state_dict(self.average)
+        self.fabric.barrier()
 
-    def _learn(self, model: nn.Module, optimizer, value: Tensor, rate: float, step: int) -> None:
-        if not torch.isfinite(value):
-            raise FloatingPointError(f"{self.name}: the loss of step {step} is {value.item()}")
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad()
-        self.fabric.backward(value)
-        if self.stage.clip:
-            self.fabric.clip_gradients(model, optimizer, max_norm=self.stage.clip)
-        optimizer.step()
+    def _step(self, number: int, rate: float, loss: Loss) -> dict[str, Tensor]:
+        """One step of the network, and of its critic; the loss and its parts."""
+        step = Step(
+            self.config.seed,
+            Who[self.name.upper()],
+            number,
+            self.fabric.global_rank,
+            self.fabric.world_size,
+        )
+        learner = self.learners[""]
+        value, parts = loss(learner, step)
+        try:
+            learner.learn(value, rate)
+            if self.critic and (turn := self.critic.loss(self.learners["critic."], step)):
+                self.learners["critic."].learn(turn[0], self.critic.lr * rate / self.stage.lr)
+                parts = parts | turn[1]
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{self.name}: step {number}: {error}") from None
+        self._update_average(number)
+        return {"loss": value, **parts}
 
     def _metadata(self) -> dict[str, str]:
-        return {"format": FORMAT, "architecture": self.architecture}
+        return {"format": FORMAT, "architecture": architecture(self.config, self.name)}
 
-    def _update_average(self, average: dict[str, Tensor], step: int) -> None:
-        if not average:
+    def _update_average(self, step: int) -> None:
+        if not self.average:
             return
-        # early on a long memory would keep the random start: the usual (1+n)/(10+n) ramp
+        # ā ← d ā + (1 − d) a; early on a long memory would keep the random start: the usual (1+n)/(10+n) ramp
         keep = min(self.stage.ema, (1 + step) / (10 + step))
-        for name, value in self.module.state_dict().items():
+        for name, value in self.learners[""].module.state_dict().items():
             if value.is_floating_point():
-                average[name].lerp_(value.detach().to(average[name].device), 1 - keep)
+                self.average[name].lerp_(value.detach(), 1 - keep)
 
-    def _save_checkpoint(self, learners: dict, average: dict[str, Tensor], step: int) -> None:
-        tensors = {f"average.{k}": v for k, v in average.items()}
-        for who, (module, optimizer) in learners.items():
-            tensors |= {f"{who}model.{k}": v for k, v in module.state_dict().items()}
-            for i, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"{who}adam.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    def _save_checkpoint(self, step: int) -> None:
+        tensors = {f"average.{k}": v for k, v in self.average.items()}
+        for who, learner in self.learners.items():
+            tensors |= {f"{who}{k}": v for k, v in learner.state().items()}
         save_tensors(self.checkpoint, tensors, self._metadata() | {"step": str(step)})
 
-    def _resume(self, learners: dict, average: dict[str, Tensor]) -> int:
+    def _resume(self) -> int:
         if not self.checkpoint.exists():
             return 0
-        tensors, metadata = load_tensors(self.checkpoint, self.architecture)
-        part = lambda p: {k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)}  # noqa: E731
-        for name, value in part("average.").items():
-            average[name].copy_(value)
-        for who, (module, optimizer) in learners.items():
-            module.load_state_dict(part(f"{who}model."))
-            state: dict[int, dict[str, Tensor]] = {}
-            weights = list(module.parameters())
-            for key, value in part(f"{who}adam.").items():
-                number, name = key.split(".", 1)
-                # a file knows no memory format, and fused Adam takes it that moments lie in memory as their weight does
-                like = weights[int(number)]
-                own = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-                state.setdefault(int(number), {})[name] = own
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state, "param_groups": groups})
+        tensors, metadata = load_tensors(self.checkpoint, architecture(self.config, self.name))
+        for name, value in _below("average.", tensors).items():
+            self.average[name].copy_(value)
+        for who, learner in self.learners.items():
+            learner.load(_below(who, tensors))
         return int(metadata["step"])

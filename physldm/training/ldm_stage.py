@@ -11,11 +11,12 @@ from torch import Tensor
 from physldm.config import Config
 from physldm.data.slices import SliceStore
 from physldm.diffusion import add_noise, diffusion_loss, make_schedule
+from physldm.draws import seeded
 from physldm.models import PhysicsVAE
 from physldm.progress import progress
 from physldm.runs import architecture, load_weights, make_denoiser
 
-from .engine import STAGE_NUMBER, Training, batch_order, keyed_draw
+from .engine import Training
 
 UNTOLD = 0.1  # the share of slices whose height the network is not told (Ho and Salimans 2022)
 
@@ -44,8 +45,8 @@ def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
     load_weights(folder / "vae.safetensors", vae, architecture(config, "vae"))
     vae = vae.eval().to(fabric.device, memory_format=torch.channels_last)
     mean, sigma = cache_posteriors(vae, store, "train", fabric.device)
-    torch.manual_seed(config.seed)  # layers draw their start from torch's own generator
-    module = make_denoiser(config).to(memory_format=torch.channels_last)
+    with seeded(config.seed):
+        module = make_denoiser(config).to(memory_format=torch.channels_last)
     module.shift.copy_(mean.mean((0, 2, 3))[:, None, None])
     # the variance of z = μ + σε is that of μ plus the mean of σ²
     variance = mean.var((0, 2, 3)) + (sigma**2).mean((0, 2, 3))
@@ -53,14 +54,12 @@ def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
     mean, sigma = (mean - module.shift) / module.scale, sigma / module.scale
     heights = store.heights(store.slices("train")).repeat_interleave(2)  # a mirror image lies as high
     module.span.copy_(torch.stack(heights.aminmax()))
-    stage, diffusion = config.ldm_stage, config.diffusion
+    diffusion = config.diffusion
     schedule = make_schedule(diffusion.schedule, diffusion.timesteps)
-    training = Training("ldm", folder, config, stage, fabric, module, architecture(config, "ldm"))
+    training = Training("ldm", folder, config, fabric, module)
 
     def loss(model, step):
-        number, rank = STAGE_NUMBER["ldm"], fabric.global_rank
-        chosen = batch_order(len(mean), stage, config.seed, number, step, rank, fabric.world_size)
-        draw = keyed_draw(config.seed, number, 1, step, rank)
+        chosen, draw = step.batch(len(mean), config.ldm_stage.batch), step.draw()
         z = mean[chosen]
         z = z + sigma[chosen] * torch.randn(z.shape, generator=draw)
         eps = torch.randn(z.shape, generator=draw)
@@ -74,4 +73,4 @@ def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
         )
         return value, {}
 
-    training.run(stage.total_steps(len(mean), fabric.world_size), loss)
+    training.run(config.ldm_stage.total_steps(len(mean), fabric.world_size), loss)

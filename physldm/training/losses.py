@@ -100,6 +100,15 @@ def real_or_made(real: Float[Tensor, "M 1 h w"], made: Float[Tensor, "M 1 h w"])
     return 0.5 * ((real - 1) ** 2).mean() + 0.5 * (made**2).mean()
 
 
+def judged(
+    critic: Callable[[Tensor], Tensor], real: Float[Tensor, "M 1 H W"], made: Float[Tensor, "M 1 H W"]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """A critic's loss on images, and its parts for the log: the loss and its mean verdicts."""
+    on_real, on_made = critic(real), critic(made)
+    value = real_or_made(on_real, on_made)
+    return value, {"discriminator": value, "logit_real": on_real.mean(), "logit_made": on_made.mean()}
+
+
 def looks_real(made: Float[Tensor, "M 1 h w"]) -> Tensor:
     """What the VAE is asked by the discriminator: (D(s) − 1)².
 

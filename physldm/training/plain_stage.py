@@ -6,19 +6,20 @@ from collections import defaultdict
 
 import torch
 from jaxtyping import Float
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from physldm.config import StageConfig, VaeConfig
 from physldm.data import make_subject
+from physldm.draws import Step, Who, seeded
 from physldm.models.encoder import scale_images
 from physldm.models.plain import PlainOutput, PlainVAE
 from physldm.progress import progress
 from physldm.runs import preset_name
 
-from .engine import batch_order, keyed_draw, learning_rate
+from .engine import Learner, learning_rate
 from .losses import kl_to_standard_normal
 
-PLAIN = 5  # after the numbers of the stages and of fine-tuning: draws of its own
 # 8× downsampling and six channels, as the paper's VAE, but thin
 SMALL = VaeConfig(widths=(16, 32, 64), blocks=1, unshuffle=2, latent_channels=6, adagn=False, pd_median=1.0)
 HEIGHT = 88  # mm above the bottom of the box: through the lateral ventricles
@@ -83,27 +84,20 @@ def train_plain(
     """
     steps = steps or _sizes()[2]
     stage = StageConfig(steps=steps, batch=4, lr=4e-3, warmup=steps // 20)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # layers draw their start from torch's own generator
-        vae = PlainVAE(config)
+    with seeded(seed):
+        vae = Learner(Fabric(accelerator="cpu", devices=1), PlainVAE(config), clip=0)
     with torch.no_grad():
-        shape = vae.encode(images[:1])[0].shape[1:]
-    optimizer = torch.optim.Adam(vae.parameters())
+        shape = vae.module.encode(images[:1])[0].shape[1:]
     curves: dict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
-    for step in progress(range(steps), desc=f"KL weight {kl_weight:g}", unit="step", mininterval=1.0):
-        draw = keyed_draw(seed, PLAIN, 1, step)
-        batch = images[batch_order(len(images), stage, seed, PLAIN, step, 0, 1)]
-        if torch.rand((), generator=draw) < 0.5:  # a mirrored brain is a brain
+    for number in progress(range(steps), desc=f"KL weight {kl_weight:g}", unit="step", mininterval=1.0):
+        step = Step(seed, Who.PLAIN, number)
+        draw, batch = step.draw(), images[step.batch(len(images), stage.batch)]
+        if torch.rand((), generator=draw) < 0.5:  # left and right are alike
             batch = batch.flip(-1)
         output = vae(batch, torch.randn(len(batch), *shape, generator=draw))
         loss, parts = plain_loss(output, batch, kl_weight)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"KL weight {kl_weight:g}: the loss of step {step} is {loss.item()}")
-        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, stage)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        vae.learn(loss, learning_rate(number, steps, stage))
         for name, part in parts.items():
-            curves[name][0].append(step)
+            curves[name][0].append(number)
             curves[name][1].append(part.item())
-    return vae.eval(), dict(curves)
+    return vae.finished(), dict(curves)

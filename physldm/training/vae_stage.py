@@ -14,15 +14,16 @@ from torch import Tensor
 
 from physldm.config import Config
 from physldm.data.slices import SliceStore
+from physldm.draws import Step, seeded
 from physldm.models import PhysicsVAE
 from physldm.models.discriminator import PatchDiscriminator
 from physldm.models.perceptual import Lpips
 from physldm.models.vae import VaeOutput
 from physldm.physics import AcquisitionBatch
-from physldm.runs import architecture, latent_shape
+from physldm.runs import latent_shape
 
-from .engine import STAGE_NUMBER, Critic, Training, batch_order, keyed_draw
-from .losses import ramp, real_or_made, shown, vae_loss
+from .engine import Critic, Training
+from .losses import judged, ramp, shown, vae_loss
 
 
 def subsets(mask: Bool[Tensor, "B N"], further: float, draw: torch.Generator) -> Bool[Tensor, "B N"]:
@@ -57,38 +58,32 @@ class Drawn:
         return output, self.images[self.rows], self.asked
 
 
-def draw_step(
-    store: SliceStore,
-    config: Config,
-    shape: tuple[int, int, int],
-    seed: int,
-    number: int,
-    step: int,
-    rank: int = 0,
-    world: int = 1,
-) -> Drawn:
-    """What ``step`` of a training learns from, decided by seed, number, step and rank alone.
+def draw_step(store: SliceStore, config: Config, step: Step) -> Drawn:
+    """What a step of a training learns from.
 
-    Each slice is encoded once and decoded once from all of its scans; ``augment.subsets`` of the slices are decoded a
-    second time, from some of them (Wu and Goodman 2018 train their product of experts so), and asked for the others
-    only, which together count as much as if they were all of a slice's scans. ``augment.at_mean`` of the decodings, of
-    the first and of the second kind, get no noise on their code: a decoder that has only ever seen noisy codes makes a
-    clean one too bright, for its norms divide by a smaller spread.
+    Each slice is encoded once and decoded once from all of its scans. ``augment.subsets`` of the slices are decoded a
+    second time, from some of their scans (Wu and Goodman 2018 train their product of experts so). That second decoding
+    is asked only for the scans that were left out, which together count as much as all of a slice's scans do.
+
+    ``augment.at_mean`` of the decodings, of the first and of the second kind, get no noise on their code: a decoder
+    that has only ever seen noisy codes makes a clean one too bright, for its norms divide by a smaller spread.
 
     Args:
-        shape: of a slice's code. number: of the stage, so that each draws for itself.
+        store: its training slices.
+        config: of the run.
+        step: decides all that is drawn.
     """
     slices = store.slices("train")
-    chosen = batch_order(len(slices), config.vae_stage, seed, number, step, rank, world)
-    draw = keyed_draw(seed, number, 1, step, rank)
+    chosen = step.batch(len(slices), config.vae_stage.batch)
+    draw = step.draw()
     batch = store.batch(slices[chosen])
     images = batch.images
-    if torch.rand((), generator=draw) < 0.5:  # a mirrored brain is a brain
+    if torch.rand((), generator=draw) < 0.5:  # left and right are alike
         images = images.flip(-1)
     once, again = len(chosen), math.ceil(config.augment.subsets * len(chosen))
     rows = [*range(once), *range(again)]
     there, some = batch.mask[rows], subsets(batch.mask[:again], config.augment.further, draw)
-    noise = torch.randn(len(rows), *shape, generator=draw)
+    noise = torch.randn(len(rows), *latent_shape(config), generator=draw)
     for kind in (noise[:once], noise[once:]):
         kind[: math.floor(config.augment.at_mean * len(kind))] = 0
     given = torch.cat([batch.mask, some])
@@ -101,35 +96,36 @@ def draw_step(
 
 def train_vae(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -> None:
     """Trains the VAE on the store's training slices and writes ``vae.safetensors``."""
-    with fabric.init_module():
-        torch.manual_seed(config.seed)  # layers draw their start from torch's own generator
+    with fabric.init_module(), seeded(config.seed):
         module = PhysicsVAE(config.vae)
         discriminator = PatchDiscriminator() if config.loss.adversarial else None
     module = module.to(memory_format=torch.channels_last)
     perceptual = Lpips().to(fabric.device) if config.loss.perceptual else None
-    stage, shape = config.vae_stage, latent_shape(config)
     seen: dict[str, Tensor] = {}  # the last step's images, for the critic
 
     def loss(model, step):
-        key = (config.seed, STAGE_NUMBER["vae"], step, fabric.global_rank)
-        drawn = draw_step(store, config, shape, *key, fabric.world_size).to(fabric.device)
+        drawn = draw_step(store, config, step).to(fabric.device)
         output, images, asked = drawn.through(model)
         if discriminator:
             made = output.reconstruction.detach()
             seen.update(made=shown(made, output.scale, asked), real=shown(images, output.scale, asked))
             discriminator.requires_grad_(False)
         return vae_loss(
-            output, images, asked, config.loss, step, perceptual=perceptual, discriminator=discriminator
+            output,
+            images,
+            asked,
+            config.loss,
+            step.number,
+            perceptual=perceptual,
+            discriminator=discriminator,
         )
 
     def critic_loss(model, step):
-        if ramp(step + 1, config.loss) == 0:
+        if ramp(step.number + 1, config.loss) == 0:
             return None
         discriminator.requires_grad_(True)
-        real, made = model(seen["real"]), model(seen["made"])
-        value = real_or_made(real, made)
-        return value, {"discriminator": value, "logit_real": real.mean(), "logit_made": made.mean()}
+        return judged(model, seen["real"], seen["made"])
 
     critic = Critic(discriminator, critic_loss, config.loss.discriminator_lr) if discriminator else None
-    training = Training("vae", folder, config, stage, fabric, module, architecture(config, "vae"), critic)
-    training.run(stage.total_steps(len(store.slices("train")), fabric.world_size), loss)
+    training = Training("vae", folder, config, fabric, module, critic)
+    training.run(config.vae_stage.total_steps(len(store.slices("train")), fabric.world_size), loss)

@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from physldm.config import StageConfig, load_preset, read_config
+from physldm.draws import Step, Who, keyed_draw
 from physldm.errors import InputError
 from physldm.models.vae import VaeOutput
 from physldm.runs import Run, architecture, latent_shape, load_tensors
 from physldm.training import train, vae_stage
-from physldm.training.engine import batch_order, keyed_draw, learning_rate
+from physldm.training.engine import learning_rate
 from physldm.training.ldm_stage import cache_posteriors
 from physldm.training.losses import (
     apparent_gain,
@@ -92,9 +93,14 @@ def test_draws_depend_on_their_key_only():
 
 def test_an_epoch_shows_every_item_once_and_ranks_share_it():
     stage = StageConfig(steps=1, batch=4, lr=1)
-    seen = [i for step in range(5) for rank in (0, 1) for i in batch_order(40, stage, 0, 1, step, rank, 2)]
+    seen = [
+        i
+        for step in range(5)
+        for rank in (0, 1)
+        for i in Step(0, Who.VAE, step, rank, 2).batch(40, stage.batch)
+    ]
     assert sorted(seen) == list(range(40))
-    assert batch_order(40, stage, 0, 1, 0, 0, 1) != batch_order(40, stage, 0, 1, 10, 0, 1)
+    assert Step(0, Who.VAE, 0).batch(40, 4) != Step(0, Who.VAE, 10).batch(40, 4)
 
 
 def test_learning_rate_warms_up_and_cools_down():
@@ -176,7 +182,7 @@ def test_subsets_leave_out_one_scan_or_more(further, singles, pairs):
 def test_a_second_decoding_sees_some_scans_and_is_asked_for_the_others(smoke_run):
     run = Run(smoke_run)
     config = load_preset("smoke", ["augment.subsets=0.5", "vae_stage.batch=4"])
-    drawn = draw_step(run.store, config, latent_shape(config), 3, 1, 7)
+    drawn = draw_step(run.store, config, Step(3, Who.VAE, 7))
     assert drawn.rows == [0, 1, 2, 3, 0, 1]
     assert drawn.given[:4].all() and torch.equal(drawn.asked[:4], torch.ones(4, 3))
     assert not drawn.given[4:].all(1).any() and torch.equal(drawn.asked[4:] > 0, ~drawn.given[4:])
@@ -197,7 +203,7 @@ def test_some_slices_are_decoded_at_the_mean_of_their_code(smoke_run):
     run = Run(smoke_run)
     changes = ["augment.subsets=0.5", "augment.at_mean=0.5", "vae_stage.batch=4"]
     config = load_preset("smoke", changes)
-    drawn = draw_step(run.store, config, latent_shape(config), 3, 1, 7)
+    drawn = draw_step(run.store, config, Step(3, Who.VAE, 7))
     still = drawn.noise.flatten(1).abs().amax(1) == 0
     assert drawn.rows == [0, 1, 2, 3, 0, 1]
     assert still.tolist() == [True, True, False, False, True, False]  # half of either kind

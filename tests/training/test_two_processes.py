@@ -10,9 +10,10 @@ import torch
 
 from physldm.config import load_preset
 from physldm.data.slices import SliceStore
+from physldm.draws import Step, Who
 from physldm.models import PhysicsVAE
-from physldm.runs import Run, architecture, latent_shape, load_tensors
-from physldm.training.engine import STAGE_NUMBER, learning_rate
+from physldm.runs import Run, architecture, load_tensors
+from physldm.training.engine import learning_rate
 from physldm.training.losses import vae_loss
 from physldm.training.vae_stage import draw_step
 
@@ -20,8 +21,9 @@ STEPS = 4
 CHANGES = ["precision=32-true", f"vae_stage.steps={STEPS}", f"ldm_stage.steps={STEPS}"]
 SCRIPT = """
 import lightning_fabric
-from physldm import training
-training.Fabric = lambda **kw: lightning_fabric.Fabric(**kw | {"accelerator": "cpu", "devices": 2, "strategy": "ddp"})
+import sys
+import physldm.training
+sys.modules["physldm.training.train"].Fabric = lambda **kw: lightning_fabric.Fabric(**kw | {"accelerator": "cpu", "devices": 2, "strategy": "ddp"})
 from physldm.cli import main
 main()
 """
@@ -56,9 +58,7 @@ def test_two_processes_learn_from_the_mean_of_their_gradients(two_process_run):
     for step in range(STEPS):
         adam.zero_grad()
         for rank in (0, 1):
-            drawn = draw_step(
-                store, config, latent_shape(config), config.seed, STAGE_NUMBER["vae"], step, rank, 2
-            )
+            drawn = draw_step(store, config, Step(config.seed, Who.VAE, step, rank, 2))
             output, images, asked = drawn.through(vae)
             (vae_loss(output, images, asked, config.loss, step)[0] / 2).backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), config.vae_stage.clip)

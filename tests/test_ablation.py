@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from physldm.ablation import COLUMNS, SWITCHES, ablate, effects, luck, rows, table
 from physldm.config import load_preset
 from physldm.runs import Run
-from physldm.training.ablation import COLUMNS, SWITCHES, ablate, effects, luck, rows, table
 
 
 def test_rows_are_those_of_the_papers_table_in_its_order():

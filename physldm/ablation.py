@@ -14,6 +14,7 @@ from physldm.data.slices import phantom_store
 from physldm.errors import writing
 from physldm.evaluation import evaluate
 from physldm.runs import Run
+from physldm.training import train
 
 SUBSETS = 0.5  # share of slices that modality dropout decodes a second time, from some of their scans
 SWITCHES = ("G regression", "modality dropout", "T1 & T2 prior", "AdaGN")
@@ -80,8 +81,6 @@ def ablate(out: Path, base: Config, seeds: Sequence[int]) -> Iterator[dict]:
     Raises:
         InputError: ``out`` holds rows of another configuration, or cannot be written.
     """
-    from . import train
-
     with writing(out, "a folder to write to (--out)"):
         out.mkdir(parents=True, exist_ok=True)
     store = phantom_store(base.data, base.seed, out / "slices")
