@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from physldm.box import box_affine, to_slices
 from physldm.data import average_brain
-from physldm.data.phantom import CONTRASTS, GAIN
-from physldm.data.preprocess import box_affine, estimate_gain, read_session
+from physldm.data.phantom import GAIN
+from physldm.data.preprocess import estimate_gain, read_session
 from physldm.data.sessions import find_sessions
-from physldm.physics import signal
+from physldm.physics import CONTRASTS, signal
 from physldm.physics.identifiability import Prior, map_fit
 from physldm.runs import Run
 from physldm.show import show_images, show_maps
@@ -39,7 +40,6 @@ def patient(folder: Path):
     """Scans in units of PD ``[S, 3, H, W]``, how they were taken, each one's gain, and where the lesions are."""
     import nibabel as nib
     from nilearn.image import resample_img
-    from physldm.data.phantom import to_slices
 
     with tempfile.TemporaryDirectory() as room:
         anat = Path(room) / "sub-07" / "anat"

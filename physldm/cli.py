@@ -159,10 +159,12 @@ def reconstruct(
     import torch
     from tqdm.auto import tqdm
 
+    from physldm.box import box_affine
     from physldm.data.bids import new_dataset, write_maps
-    from physldm.data.phantom import CONTRASTS, GAIN
-    from physldm.data.preprocess import box_affine, estimate_gain, read_session
+    from physldm.data.phantom import GAIN
+    from physldm.data.preprocess import estimate_gain, read_session
     from physldm.data.sessions import find_sessions
+    from physldm.physics import CONTRASTS
     from physldm.progress import progress
     from physldm.runs import Run, read_facts
 
@@ -217,15 +219,15 @@ def sample(
     """Make new brains: PD, T1 and T2 of one axial slice each, or of a stack of slices."""
     import torch
 
+    from physldm.box import stack_affine
     from physldm.data.bids import new_dataset, write_maps
     from physldm.data.phantom import GAIN
-    from physldm.data.preprocess import stack_affine
     from physldm.runs import Run
 
     opened, stack = Run(run), _stack(heights) if heights else None
     if steps and steps > opened.config.diffusion.timesteps:
         raise InputError(f"--steps: found {steps}, expected at most {opened.config.diffusion.timesteps}")
-    affine = stack_affine(opened.config.data.spacing, stack or range(0, 1, opened.config.data.spacing))
+    affine = stack_affine(opened.config.data.spacing, stack or (0,))
     unit = torch.tensor([GAIN, 1.0, 1.0])[:, None, None]
     with new_dataset(out, "physldm samples", derivative=True) as root:
         maps = opened.sample(n, seed, steps, stack, guidance)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from physldm.box import slice_shape
 from physldm.config import Config, read_config
 from physldm.data.slices import ABSENT, SliceStore, phantom_fingerprint, phantom_store
 from physldm.diffusion import dpm_solver, log_snr_timesteps, make_schedule
@@ -270,14 +271,9 @@ def make_denoiser(config: Config) -> Denoiser:
     return Denoiser(unet, channels)
 
 
-def image_size(config: Config) -> tuple[int, int]:
-    """H, W of a slice."""
-    return 224 // config.data.spacing, 160 // config.data.spacing
-
-
 def latent_shape(config: Config) -> tuple[int, int, int]:
     """C, h, w of a code."""
-    (height, width), factor = image_size(config), config.vae.downsampling
+    (height, width), factor = slice_shape(config.data.spacing), config.vae.downsampling
     return config.vae.latent_channels, height // factor, width // factor
 
 

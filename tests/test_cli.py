@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from physldm import cli
-from physldm.data.preprocess import box_affine
+from physldm.box import box_affine
 from physldm.data.slices import SliceStore
 from physldm.evaluation import evaluate
 from physldm.physics import SEQUENCES

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from scipy import ndimage
 from torch import Tensor
 
+from physldm.box import SHAPE_MM, box_affine
 from physldm.errors import InputError
 
 from .labels import (
@@ -31,7 +32,6 @@ from .labels import (
 # In this order wherever fractions are stored. An anatomy has the first four alone, or all of them.
 CLASSES = ("wm", "gm", "csf", "lesion", "deep_gm", "choroid", "fat", "muscle", "marrow")
 IN_THE_SKULL = 6  # the classes that are brain and its fluid come first
-SHAPE_MM = (160, 224, 160)  # left–right, posterior–anterior, inferior–superior
 SHELL_MM = 5.0  # how far from the ventricles the template's grey matter is in doubt
 FAT_MM = 5.0  # how deep below the skin soft tissue is fat; deeper it is muscle
 
@@ -206,8 +206,7 @@ def _labelled_head(name: str) -> Anatomy:
     fractions = np.stack([_share(classes[tissue], corner, zoom) for tissue in CLASSES])
     ventricles = _share(np.isin(labels, LATERAL_VENTRICLES), corner, zoom)
     # the world is MNI's, by the centre of the brain: a label map says nothing of where its head lies in the world
-    affine = load_anatomy("icbm152").affine
-    return Anatomy(name, torch.from_numpy(fractions), torch.from_numpy(ventricles), affine)
+    return Anatomy(name, torch.from_numpy(fractions), torch.from_numpy(ventricles), box_affine(1))
 
 
 def _largest_piece(where: np.ndarray) -> np.ndarray:

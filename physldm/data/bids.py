@@ -15,11 +15,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physldm import __version__
+from physldm.box import to_slices, to_volume
 from physldm.errors import InputError, writing
+from physldm.physics import CONTRASTS
 
 from .anatomy import CLASSES
 from .files import DAMAGED
-from .phantom import CONTRASTS, Subject, to_slices, to_volume
+from .phantom import Subject
 
 FOLDER = "a folder to write to (--out)"
 HEADER_TE = 0.455  # what most T2w headers of OASIS-3 say

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from physldm.box import SHAPE_MM, sample_at, stack_affine, to_slices
 from physldm.physics import TISSUES, Acquisition, Tissue, signal
 from physldm.physics.noise import complex_noise_magnitude, smooth_field
 from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
-from .anatomy import CLASSES, SHAPE_MM, load_anatomy
+from .anatomy import CLASSES, load_anatomy
 
-CONTRASTS = ("T1w", "T2w", "FLAIR")
 MIXTURES = ("properties", "signals")  # what a voxel of several tissues mixes
 GAIN = 1000.0  # scanner units per unit of PD
 # OASIS-3's most frequent settings and how many scans have them.
@@ -40,7 +40,7 @@ class Subject:
         scans: ``[S, 3, H, W]``: what the scanner stores: ``clean`` plus complex noise, magnitude.
         acquisitions: how each contrast was taken.
         gain: scanner units per unit of PD, of each contrast.
-        affine: 4 × 4, voxel of an ``[X, Y, Z]`` volume to mm (see :func:`to_volume`).
+        affine: 4 × 4, voxel of an ``[X, Y, Z]`` volume to mm (see :func:`physldm.box.to_volume`).
     """
 
     maps: Float[Tensor, "S 3 H W"]
@@ -50,16 +50,6 @@ class Subject:
     acquisitions: tuple[Acquisition, ...]
     gain: tuple[float, ...]
     affine: np.ndarray
-
-
-def to_volume(stack: Float[Tensor, "*c S H W"]) -> Float[Tensor, "*c X Y Z"]:
-    """A stack of axial slices (anterior up, left on the left) as a RAS+ volume."""
-    return stack.flip(-2).transpose(-1, -3)
-
-
-def to_slices(volume: Float[Tensor, "*c X Y Z"]) -> Float[Tensor, "Z *c H W"]:
-    """A RAS+ volume as a stack of axial slices, anterior up, left on the left."""
-    return volume.movedim(-1, 0).transpose(-1, -2).flip(-2)
 
 
 def make_subject(
@@ -101,12 +91,7 @@ def make_subject(
     exact = to_slices(exact) if mixed else torch.stack([signal(maps, a) for a in acquisitions], 1)
     clean = gain[:, None, None] * to_slices(bias)[:, None] * exact
     scans = _scan(clean, noise, draw)
-    affine = np.diag([spacing, spacing, spacing, 1.0])
-    # the first voxel's centre sits half a voxel into the box
-    corner = load_anatomy(anatomy).affine[:3, 3] - 0.5
-    affine[:3, 3] = corner + spacing / 2 + np.array([0, 0, (heights or (0,))[0]])
-    if heights is not None and len(heights) > 1:
-        affine[2, 2] = heights[1] - heights[0]
+    affine = stack_affine(spacing, heights or (0,))
     return Subject(maps, fractions, clean, scans, acquisitions, tuple(gain.tolist()), affine)
 
 
@@ -175,16 +160,13 @@ def _pooled(name: str, spacing: int) -> Float[Tensor, "C X Y Z"]:
 
 def _fractions_at(name: str, spacing: int, points_mm: Float[Tensor, "A B D 3"]) -> Float[Tensor, "C A B D"]:
     """Fractions and ventricles, averaged over ``spacing`` mm around points in mm from the corner; 0 outside the box."""
-    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
     # an average over an even number of voxels lies half a voxel above the first voxel's centre
-    lower = points_mm - (1 - spacing % 2) / 2
-    where = (2 * lower / size - 1).flip(-1)[None]  # grid_sample wants z, y, x in [−1, 1]
-    return F.grid_sample(_pooled(name, spacing)[None], where, mode="bilinear", align_corners=False)[0]
+    return sample_at(_pooled(name, spacing), points_mm - (1 - spacing % 2) / 2)
 
 
-def _smooth_field(grid: _Grid, sigma_mm: float, draw: torch.Generator, channels: int = 1) -> Tensor:
+def _smooth_field(grid: _Grid, correlation: float, draw: torch.Generator, channels: int = 1) -> Tensor:
     """A smooth random field on the grid, ``[X, Y, Z]`` (or ``[C, X, Y, Z]``), mean 0 and SD 1 per channel."""
-    field = smooth_field(grid.points, SHAPE_MM, sigma_mm, draw, channels)
+    field = smooth_field(grid.points, SHAPE_MM, correlation, draw, channels)
     return field if channels > 1 else field[0]
 
 
@@ -202,9 +184,7 @@ def _warp(anatomy: str, spacing: int, grid: _Grid, draw: torch.Generator) -> tup
     scale = torch.exp(0.04 * torch.randn(3, generator=draw))
     centre = torch.tensor(SHAPE_MM) / 2
     points = centre + (grid.points - centre) / scale
-    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
-    where = (2 * points / size - 1).flip(-1)[None]
-    moved = F.grid_sample(displacement[None], where, padding_mode="border", align_corners=False)[0]
+    moved = sample_at(displacement, points, outside="border")
     warped = _fractions_at(anatomy, spacing, points + moved.movedim(0, -1)).clamp(0, 1)
     return warped[:-1], warped[-1]
 
@@ -230,11 +210,9 @@ def _integrate(velocity: Float[Tensor, "3 X Y Z"], squarings: int = 6) -> Float[
     Source: Arsigny et al. 2006; u ← u + u∘(id + u), from u = v/2ⁿ (step-squaring).
     """
     points = _coarse().points
-    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
     u = velocity / 2**squarings
     for _ in range(squarings):
-        where = (2 * (points + u.movedim(0, -1)) / size - 1).flip(-1)[None]
-        u = u + F.grid_sample(u[None], where, padding_mode="border", align_corners=False)[0]
+        u = u + sample_at(u, points + u.movedim(0, -1), outside="border")
     return u
 
 

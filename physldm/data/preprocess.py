@@ -21,13 +21,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from physldm import __version__
+from physldm.box import SHAPE_MM, box_affine, stack_shape, to_slices, to_volume
 from physldm.errors import InputError, writing
-from physldm.physics import Acquisition, signal
+from physldm.physics import CONTRASTS, Acquisition, signal
 from physldm.progress import progress
 
-from .anatomy import CLASSES, SHAPE_MM, load_anatomy, template
+from .anatomy import CLASSES, load_anatomy, template
 from .bids import MAPS, read_fractions, read_volume, sidecar_of
-from .phantom import CONTRASTS, MIXTURES, average_brain, to_slices, to_volume
+from .phantom import MIXTURES, average_brain
 from .report import HTML, JSON, write_report
 from .sessions import Scan, Session, find_sessions, open_image, read_sidecar
 from .slices import SliceStore, add_session, close_store, has_session
@@ -45,22 +46,6 @@ TOLERANCE = 1.3
 
 
 # --- the grid ----------------------------------------------------------------------------------------------------
-
-
-def box_affine(spacing: int) -> np.ndarray:
-    """Voxel to MNI world in mm of the 160 × 224 × 160 mm box with voxels of ``spacing`` mm, ``[4, 4]``, RAS+."""
-    affine = load_anatomy("icbm152").affine @ np.diag([spacing, spacing, spacing, 1.0])
-    affine[:3, 3] += (spacing - 1) / 2  # a coarse voxel's centre is that of the fine voxels in it
-    return affine
-
-
-def stack_affine(spacing: int, heights: range) -> np.ndarray:
-    """The same of a stack of slices at ``heights`` (mm above the bottom of the box), ``[4, 4]``."""
-    affine = box_affine(spacing)
-    axis = affine[:3, 2] / spacing  # of one mm
-    affine[:3, 3] += axis * heights.start
-    affine[:3, 2] = axis * heights.step
-    return affine
 
 
 def read_on_grid(file: Path, spacing: int) -> Float[Tensor, "S H W"]:
@@ -99,7 +84,7 @@ def _on_grid(image: nib.Nifti1Image, spacing: int) -> Float[Tensor, "S H W"]:
     try:
         moved = resample_img(image, affine, tuple(shape.tolist()), interpolation)
     except BoundingBoxError:  # no voxel of the scan is in the box
-        return torch.zeros(*(n // spacing for n in (SHAPE_MM[2], SHAPE_MM[1], SHAPE_MM[0])))
+        return torch.zeros(stack_shape(spacing))
     volume = torch.from_numpy(moved.get_fdata(dtype=np.float32)).clamp_min(0)
     return to_slices(F.avg_pool3d(volume[None], tuple(finer.tolist()))[0]).contiguous()
 
@@ -250,8 +235,7 @@ def _read_truth(files: list[Path], spacing: int) -> dict[str, Tensor]:
 
 
 def _same_grid(file: Path, stack: Tensor, affine: np.ndarray, spacing: int) -> Tensor:
-    shape = tuple(n // spacing for n in (SHAPE_MM[2], SHAPE_MM[1], SHAPE_MM[0]))
-    if tuple(stack.shape) != shape or not np.allclose(affine, box_affine(spacing), atol=1e-3):
+    if tuple(stack.shape) != stack_shape(spacing) or not np.allclose(affine, box_affine(spacing), atol=1e-3):
         raise InputError(f"{file}: grid: found another, expected the box with voxels of {spacing} mm")
     return stack
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from physldm.errors import writing
+from physldm.physics import CONTRASTS
 
-from .phantom import CONTRASTS
 from .sessions import Session
 from .slices import SliceStore
 

@@ -14,12 +14,11 @@ import nibabel as nib
 import numpy as np
 
 from physldm.errors import InputError
-from physldm.physics import SEQUENCES, Acquisition
+from physldm.physics import CONTRASTS, SEQUENCES, Acquisition
 from physldm.physics.acquisition import SEQUENCE_OF_SUFFIX
 
 from .bids import sidecar_of
 from .files import DAMAGED
-from .phantom import CONTRASTS
 
 FILE_NAME = re.compile(r"(?P<unires>[uy]_)?(?P<entities>.+)_(?P<suffix>T1w|T2w|FLAIR)\.nii(\.gz)?")
 ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")

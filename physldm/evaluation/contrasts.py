@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import Batch
 from physldm.models import PhysicsVAE
 from physldm.models.encoder import scale_images
-from physldm.physics import Acquisition, AcquisitionBatch, signal
+from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch, signal
 
 from .image import fixed_psnr
 

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import SliceStore
 from physldm.models import PhysicsVAE
 from physldm.models.perceptual import Lpips
+from physldm.physics import CONTRASTS
 
 from .image import fixed_psnr
 from .tissue import brain_mask, relative_errors

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import SliceStore
 from physldm.errors import InputError
 from physldm.models import PhysicsVAE
+from physldm.physics import CONTRASTS
 from physldm.progress import progress
 from physldm.runs import Run
 

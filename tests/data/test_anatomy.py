@@ -6,9 +6,10 @@ import pytest
 import torch
 from scipy import ndimage
 
+from physldm.box import SHAPE_MM
 from physldm.config import load_preset
 from physldm.data import CLASSES, anatomies, load_anatomy, make_subject
-from physldm.data.anatomy import IN_THE_SKULL, SHAPE_MM, _without_false_ring
+from physldm.data.anatomy import IN_THE_SKULL, _without_false_ring
 from physldm.data.phantom import _fractions_at, _integrate, _velocity
 from physldm.data.slices import cast, phantom_fingerprint
 from physldm.errors import InputError

@@ -16,9 +16,10 @@ from nilearn.image import resample_to_img
 from PIL import Image
 
 from physldm import cli
+from physldm.box import box_affine
 from physldm.data import CLASSES, load_anatomy, make_subject, preprocess
 from physldm.data.bids import start_dataset, write_participants, write_subject
-from physldm.data.preprocess import _groups, box_affine, brain_slices, prepare, read_on_grid, split_subjects
+from physldm.data.preprocess import _groups, brain_slices, prepare, read_on_grid, split_subjects
 from physldm.data.slices import SliceStore
 from physldm.errors import InputError
 
@@ -34,15 +35,6 @@ def volume_of(stack):
 
 
 # --- the grid ----------------------------------------------------------------------------------------------------
-
-
-def test_a_coarse_voxels_centre_is_that_of_the_eight_in_it():
-    fine, coarse = box_affine(1), box_affine(2)
-    np.testing.assert_array_equal(fine, load_anatomy("icbm152").affine)
-    for index in ((0, 0, 0), (3, 7, 5)):
-        eight = [np.array(index) * 2 + corner for corner in np.ndindex(2, 2, 2)]
-        centre = nib.affines.apply_affine(fine, eight).mean(0)
-        np.testing.assert_allclose(nib.affines.apply_affine(coarse, index), centre)
 
 
 @pytest.fixture(scope="module")
