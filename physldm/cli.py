@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
+from physldm.config import Gain, Mixture
 from physldm.errors import InputError, writing
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -38,36 +39,23 @@ def phantom(
     subjects: Annotated[int, typer.Option(min=1)] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     spacing: Annotated[int, typer.Option(min=1, max=2, help="voxel size in mm")] = 1,
-    partial_volume: Annotated[
-        str, typer.Option(help="properties or signals: what a voxel mixes")
-    ] = "properties",
+    partial_volume: Annotated[Mixture, typer.Option(help="what a voxel mixes")] = "properties",
     header_te: Annotated[
         bool, typer.Option(help="write TE 0.455 s into T2w sidecars, as OASIS-3's headers do")
     ] = False,
 ) -> None:
     """Make subjects and their scans, as a BIDS dataset with the true maps."""
-    from physldm.data import anatomies, check_anatomies, make_subject
-    from physldm.data.bids import new_dataset, start_dataset, write_participants, write_subject
-    from physldm.data.phantom import MIXTURES
-    from physldm.progress import progress
+    from physldm.data.population import phantom_dataset
 
-    if partial_volume not in MIXTURES:
-        raise InputError(f"--partial-volume: found {partial_volume!r}, expected {' or '.join(MIXTURES)}")
-    heads = anatomies(anatomy)
-    used = {f"sub-{i + 1:03d}": heads[i % len(heads)] for i in range(subjects)}
-    check_anatomies(used.values())
-    with new_dataset(out, "physldm phantom") as root:
-        truth = root / "derivatives" / "truth"
-        start_dataset(truth, "physldm phantom: true maps", derivative=True, PartialVolume=partial_volume)
-        write_participants(root, used)
-        # one anatomy after the other, so that each is read once
-        for name in progress(
-            sorted(used, key=lambda name: used[name]), desc="making subjects", unit="subject"
-        ):
-            subject = make_subject(
-                seed, int(name[4:]) - 1, anatomy=used[name], spacing=spacing, partial_volume=partial_volume
-            )
-            write_subject(root, name, subject, header_te=header_te)
+    phantom_dataset(
+        out,
+        anatomy=anatomy,
+        subjects=subjects,
+        seed=seed,
+        spacing=spacing,
+        partial_volume=partial_volume,
+        header_te=header_te,
+    )
 
 
 @app.command()
@@ -85,7 +73,7 @@ def prepare(
     ] = 0.1,
 ) -> None:
     """Put scans that are aligned to MNI on one grid, as slices to train on, with a report."""
-    from physldm.data.preprocess import prepare as prepare_store
+    from physldm.data.prepare import prepare as prepare_store
     from physldm.data.report import HTML, JSON
 
     store = prepare_store(
@@ -147,61 +135,19 @@ def reconstruct(
     ],
     out: Out,
     gain: Annotated[
-        str,
+        Gain | None,
         typer.Option(
             help="each: estimate one per scan; common: one per session; none: the run was trained on such scans. "
             "By default none after training on measured scans, else each"
         ),
-    ] = "",
+    ] = None,
     effective_te: Annotated[float, typer.Option(min=0.01, max=0.2, help="see physldm prepare")] = 0.1,
 ) -> None:
     """Turn a subject's scans, any of T1w, T2w and FLAIR, into PD, T1 and T2 maps."""
-    import torch
-    from tqdm.auto import tqdm
+    from physldm.reconstruct import reconstruct_dataset
+    from physldm.runs import Run
 
-    from physldm.box import box_affine
-    from physldm.data.bids import new_dataset, write_maps
-    from physldm.data.phantom import GAIN
-    from physldm.data.preprocess import estimate_gain, read_session
-    from physldm.data.sessions import find_sessions
-    from physldm.physics import CONTRASTS
-    from physldm.progress import progress
-    from physldm.runs import Run, read_facts
-
-    if gain not in ("", "each", "common", "none"):
-        raise InputError(f"--gain: found {gain!r}, expected each, common or none")
-    opened = Run(run)
-    gain = gain or ("none" if read_facts(run).get("measured") else "each")
-    opened.vae  # noqa: B018 - what is wrong with the run is said before anything is written
-    spacing, done = opened.config.data.spacing, 0
-    sessions = find_sessions(input_dir, effective_te)
-    with new_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True) as root:
-        for session in progress(sessions, desc="reconstructing", unit="session"):
-            taken, stacks, notes = read_session(session, spacing)
-            filled = [f"{scan.file}: {note}" for scan in taken.values() for note in scan.notes]
-            for line in (*session.left_out, *filled, *notes):
-                tqdm.write(line)
-            if not stacks:
-                continue
-            acquisitions = [taken[c].acquisition if c in taken else None for c in CONTRASTS]
-            gains = {c: estimate_gain(stacks[c], taken[c].acquisition, spacing) for c in stacks}
-            if gain != "each":
-                mean = torch.tensor(list(gains.values())).log().mean().exp().item()
-                gains = dict.fromkeys(gains, mean if gain == "common" else GAIN)
-            absent = torch.zeros_like(next(iter(stacks.values())))
-            scans = torch.stack(
-                [stacks[c] * (GAIN / gains[c]) if c in stacks else absent for c in CONTRASTS], 1
-            )
-            maps = opened.reconstruct(scans, acquisitions)
-            # PD of CSF is about 1; where no scan has anything there is no tissue
-            maps = maps / torch.tensor([GAIN, 1.0, 1.0])[:, None, None] * (scans > 0).any(1, keepdim=True)
-            visit = f"ses-{session.session}" if session.session else ""
-            folder = root / f"sub-{session.subject}" / visit / "anat"
-            write_maps(folder, session.name, maps, box_affine(spacing))
-            tqdm.write(f"{session.name}: gains " + ", ".join(f"{c} {g:.3g}" for c, g in gains.items()))
-            done += 1
-        if not done:
-            raise InputError(f"{input_dir}: found no scan that can be used; the lines above say why")
+    reconstruct_dataset(Run(run), input_dir, out, gain, effective_te)
 
 
 @app.command()
@@ -217,23 +163,20 @@ def sample(
     guidance: Annotated[float, typer.Option(min=0, help="how much more the heights count")] = 0.0,
 ) -> None:
     """Make new brains: PD, T1 and T2 of one axial slice each, or of a stack of slices."""
-    import torch
-
     from physldm.box import stack_affine
     from physldm.data.bids import new_dataset, write_maps
-    from physldm.data.phantom import GAIN
+    from physldm.data.population import subject_name
+    from physldm.reconstruct import in_units_of_pd
     from physldm.runs import Run
 
     opened, stack = Run(run), _stack(heights) if heights else None
     if steps and steps > opened.config.diffusion.timesteps:
         raise InputError(f"--steps: found {steps}, expected at most {opened.config.diffusion.timesteps}")
     affine = stack_affine(opened.config.data.spacing, stack or (0,))
-    unit = torch.tensor([GAIN, 1.0, 1.0])[:, None, None]
     with new_dataset(out, "physldm samples", derivative=True) as root:
-        maps = opened.sample(n, seed, steps, stack, guidance)
+        maps = in_units_of_pd(opened.sample(n, seed, steps, stack, guidance))
         for i, brain in enumerate(maps.unflatten(0, (n, -1))):
-            name = f"sub-{i + 1:03d}"
-            write_maps(root / name / "anat", name, brain / unit, affine)
+            write_maps(root / subject_name(i) / "anat", subject_name(i), brain, affine)
 
 
 def _stack(heights: str) -> range:

@@ -12,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from physldm.errors import InputError
 
+Mixture = Literal["properties", "signals"]  # what a voxel of several tissues mixes
+# Of scans to reconstruct: one gain is estimated for each, one for all, or they are in the units of training.
+Gain = Literal["each", "common", "none"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,7 +29,7 @@ class DataConfig(_Section):
     heights: tuple[int, int, int]
     train_subjects: int = Field(gt=0)
     heldout_subjects: int = Field(gt=0)
-    partial_volume: Literal["properties", "signals"] = "properties"
+    partial_volume: Mixture = "properties"
     noise: float = Field(0.01, ge=0)
     gain_sd: float = Field(0.2, ge=0)
     sequence_gain_sd: float = Field(0.0, ge=0)

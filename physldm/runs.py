@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from physldm.box import slice_shape
 from physldm.config import Config, read_config
-from physldm.data.slices import ABSENT, SliceStore, phantom_fingerprint, phantom_store
+from physldm.data.population import phantom_fingerprint, phantom_store
+from physldm.data.slices import ABSENT, SliceStore
 from physldm.diffusion import dpm_solver, log_snr_timesteps, make_schedule
 from physldm.diffusion.samplers import Callback, Model
 from physldm.errors import InputError
@@ -52,6 +53,14 @@ class Run:
     def __init__(self, folder: Path):
         self.folder = folder
         self.config: Config = read_config(folder / "config.toml")
+
+    def check(self) -> None:
+        """Reads the VAE, so that what is wrong with the run is said before anything else is done.
+
+        Raises:
+            InputError: there are no weights, or damaged ones, or those of another architecture.
+        """
+        _ = self.vae
 
     @cached_property
     def vae(self) -> PhysicsVAE:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from physldm.errors import InputError
 
-from .files import DAMAGED
+from .files import read_image
 
 SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh")
 LATERAL_VENTRICLES = (4, 5, 43, 44)
@@ -57,18 +56,8 @@ def read_label_map(file: Path) -> tuple[np.ndarray, np.ndarray]:
         InputError: missing, damaged, not 3-D, not labels, with a label that no tissue is known for, or without white
             matter, grey matter or lateral ventricles.
     """
-    try:
-        image = nib.as_closest_canonical(nib.load(file))
-        values = np.asarray(image.dataobj)
-    except FileNotFoundError:
-        raise InputError(f"{file}: missing, expected a label map") from None
-    except DAMAGED as error:
-        raise InputError(f"{file}: damaged or cut short: {' '.join(str(error).split())}") from None
-    if values.dtype.kind not in "iuf" or values.ndim != 3:
-        raise InputError(
-            f"{file}: shape: found {values.shape} of {values.dtype}, expected three dimensions of labels"
-        )
-    if not np.isfinite(values).all() or (values != np.round(values)).any():
+    values, image = read_image(file, dtype=None)
+    if (values != np.round(values)).any():
         raise InputError(f"{file}: values: found other than whole numbers, expected labels")
     labels = values.astype(np.int32)
     known = {label for group in TISSUE_OF_LABEL.values() for label in group} | {OTHER_SOFT_TISSUE}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 import torch
@@ -14,13 +15,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physldm.box import SHAPE_MM, sample_at, stack_affine, to_slices
+from physldm.config import Mixture
 from physldm.physics import TISSUES, Acquisition, Tissue, signal
 from physldm.physics.noise import complex_noise_magnitude, smooth_field
 from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
 from .anatomy import CLASSES, load_anatomy
 
-MIXTURES = ("properties", "signals")  # what a voxel of several tissues mixes
 GAIN = 1000.0  # scanner units per unit of PD
 # OASIS-3's most frequent settings and how many scans have them.
 MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
@@ -75,7 +76,7 @@ def make_subject(
         gain_sd: standard deviation of the logarithm of the gain between subjects. sequence_gain_sd: the same of a
             further gain of each scan, as where a scanner is tuned anew for every sequence.
     """
-    if partial_volume not in MIXTURES:
+    if partial_volume not in get_args(Mixture):
         raise ValueError(f"partial_volume: found {partial_volume!r}, expected properties or signals")
     draw = torch.Generator().manual_seed(_key(seed, index))
     grid = _grid(spacing, heights)

@@ -12,7 +12,8 @@ from lightning_fabric import Fabric
 
 from physldm.config import Config, read_config, to_toml
 from physldm.data import check_anatomies
-from physldm.data.slices import SliceStore, cast, phantom_fingerprint, phantom_store
+from physldm.data.population import cast, phantom_fingerprint, phantom_store
+from physldm.data.slices import SliceStore
 from physldm.diffusion import make_schedule
 from physldm.errors import InputError, writing
 from physldm.models import PhysicsVAE

@@ -7,7 +7,7 @@ import torch
 from physldm.config import load_preset
 from physldm.data import example_maps, make_subject
 from physldm.data.phantom import GAIN, _integrate, _velocity
-from physldm.data.slices import phantom_store
+from physldm.data.population import phantom_store
 from physldm.physics import TISSUES
 
 HEIGHTS = (84, 92)
