@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -158,6 +159,11 @@ class Config(_Section):
     diffusion: DiffusionConfig
     vae_stage: StageConfig
     ldm_stage: StageConfig
+
+
+def preset_name() -> str:
+    """The preset that this process works with: ``PHYSLDM_PRESET``, or ``laptop``."""
+    return os.environ.get("PHYSLDM_PRESET", "laptop")
 
 
 def presets() -> list[str]:
