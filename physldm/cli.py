@@ -26,7 +26,7 @@ def heads(
     source: Annotated[Path | None, typer.Option("--from", help="a folder that has them already")] = None,
 ) -> None:
     """Download 16 public label maps of individual heads (27 MB, Apache 2.0), for phantom --anatomy."""
-    from physldm.data.download import fetch_heads
+    from physldm.fetch.heads import fetch_heads
 
     fetch_heads(out, source)
     print(f"{out}: use it as physldm phantom --anatomy {out}, or train --set data.anatomy={out}")
@@ -216,7 +216,7 @@ def lpips(
     ] = None,
 ) -> None:
     """Get LPIPS' AlexNet (64 MB, once) into the user's cache, and check it."""
-    from physldm.models.perceptual import fetch_backbone
+    from physldm.fetch.alexnet import fetch_backbone
 
     print(f"{fetch_backbone(source)}: checked")
 

@@ -30,11 +30,11 @@ def test_the_nearest_folder_of_runs_that_has_the_preset_is_taken(folder, monkeyp
 
 def test_where_there_is_none_the_working_directory_is_named(folder, monkeypatch):
     monkeypatch.setenv("PHYSLDM_PRESET", "laptop")
-    with pytest.raises(InputError, match="book/runs/laptop/config.toml: missing"):
+    with pytest.raises(InputError, match=r"book/runs/laptop/config\.toml: missing"):
         open_run()
 
 
 def test_a_run_without_weights_says_so_when_it_is_checked(folder):
     run = Run(folder / "runs" / "smoke")
-    with pytest.raises(InputError, match="vae.safetensors: missing"):
+    with pytest.raises(InputError, match=r"vae\.safetensors: missing"):
         run.check()
