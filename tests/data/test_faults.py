@@ -20,6 +20,7 @@ from physldm.data.bids import start_dataset
 from physldm.data.population import write_subject
 from physldm.data.prepare import prepare
 from physldm.data.sessions import find_sessions
+from physldm.data.slices import has_session
 from physldm.errors import InputError
 
 SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
