@@ -1,4 +1,8 @@
-"""The command line: ``physldm`` heads, phantom, prepare, train, evaluate, reconstruct, sample, scan, ablate and so on."""
+"""The command line: ``physldm`` heads, phantom, prepare, train, evaluate, reconstruct, sample, scan, ablate and so on.
+
+Each command parses, calls and prints. It imports what it calls inside itself: torch and nilearn take seconds to import,
+and ``physldm --help`` or a mistyped option should not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,17 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from physldm.config import Gain, Mixture
+from physldm.config import Gain, Mixture, Stage, presets
 from physldm.errors import InputError, writing
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-Run_ = Annotated[Path, typer.Option("--run", help="run directory")]
-Out = Annotated[Path, typer.Option("--out", help="a new or empty folder")]
-Data = Annotated[Path | None, typer.Option("--data", help="a slice store; the embedded phantom by default")]
+RunFolder = Annotated[Path, typer.Option("--run", help="run directory")]
+NewFolder = Annotated[Path, typer.Option("--out", help="a new or empty folder")]
+StoreFolder = Annotated[
+    Path | None, typer.Option("--data", help="a slice store; the embedded phantom by default")
+]
+Preset = Annotated[str, typer.Option(help=", ".join(presets()))]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="section.key=value")]
 
 
 @app.command()
@@ -34,7 +42,7 @@ def heads(
 
 @app.command()
 def phantom(
-    out: Out,
+    out: NewFolder,
     anatomy: Annotated[str, typer.Option(help="icbm152, a label map, or a folder of label maps")] = "icbm152",
     subjects: Annotated[int, typer.Option(min=1)] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -74,41 +82,31 @@ def prepare(
 ) -> None:
     """Put scans that are aligned to MNI on one grid, as slices to train on, with a report."""
     from physldm.data.prepare import prepare as prepare_store
-    from physldm.data.report import HTML, JSON
+    from physldm.data.report import summary
 
-    store = prepare_store(
-        bids_dir, out, spacing=spacing, heldout=heldout, seed=seed, effective_te=effective_te
-    )
-    sessions = json.loads((out / JSON).read_text(encoding="utf-8"))
-    skipped = [s for s in sessions if s["split"] is None]
-    train, apart = len(store.sessions("train")), len(store.sessions("heldout"))
-    reasons = "; ".join(s["left_out"][0] for s in skipped[:3])
-    print(f"taken: {train + apart} sessions, {train} to train on and {apart} held out")
-    print(f"skipped: {len(skipped)} sessions{reasons and f'; first: {reasons}'}")
-    print(f"report: {out / HTML}")
+    prepare_store(bids_dir, out, spacing=spacing, heldout=heldout, seed=seed, effective_te=effective_te)
+    print(summary(out))
 
 
 @app.command()
 def train(
-    run: Run_,
-    preset: Annotated[str, typer.Option(help="smoke, laptop or paper")] = "laptop",
-    data: Data = None,
-    stage: Annotated[str, typer.Option(help="all, vae or ldm")] = "all",
-    changes: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+    run: RunFolder,
+    preset: Preset = "laptop",
+    data: StoreFolder = None,
+    stage: Stage = "all",
+    changes: Changes = None,
 ) -> None:
     """Train the VAE and the latent diffusion model; go on where a stopped run ended."""
     from physldm.config import load_preset
     from physldm.training import train as train_run
 
-    if stage not in ("all", "vae", "ldm"):
-        raise InputError(f"--stage: found {stage!r}, expected all, vae or ldm")
     train_run(run, load_preset(preset, changes), stage, data)
 
 
 @app.command()
 def evaluate(
-    run: Run_,
-    data: Data = None,
+    run: RunFolder,
+    data: StoreFolder = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
 ) -> None:
     """Score a run on its held-out subjects, and write metrics.json into the run; with --data on those of another store."""
@@ -129,11 +127,11 @@ def evaluate(
 
 @app.command()
 def reconstruct(
-    run: Run_,
+    run: RunFolder,
     input_dir: Annotated[
         Path, typer.Option("--input", help="a subject's folder, or a dataset, aligned to MNI")
     ],
-    out: Out,
+    out: NewFolder,
     gain: Annotated[
         Gain | None,
         typer.Option(
@@ -152,8 +150,8 @@ def reconstruct(
 
 @app.command()
 def sample(
-    run: Run_,
-    out: Out,
+    run: RunFolder,
+    out: NewFolder,
     n: Annotated[int, typer.Option("-n", min=1, help="how many brains")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     steps: Annotated[int | None, typer.Option(min=2, help="of the sampler; the run's own by default")] = None,
@@ -169,7 +167,7 @@ def sample(
     from physldm.reconstruct import in_units_of_pd
     from physldm.runs import Run
 
-    opened, stack = Run(run), _stack(heights) if heights else None
+    opened, stack = Run(run), _heights(heights) if heights else None
     if steps and steps > opened.config.diffusion.timesteps:
         raise InputError(f"--steps: found {steps}, expected at most {opened.config.diffusion.timesteps}")
     affine = stack_affine(opened.config.data.spacing, stack or (0,))
@@ -179,22 +177,22 @@ def sample(
             write_maps(root / subject_name(i) / "anat", subject_name(i), brain, affine)
 
 
-def _stack(heights: str) -> range:
+def _heights(text: str) -> range:
     try:
-        found = range(*(int(part) for part in heights.split(":", 2)))
-        if heights.count(":") == 2 and len(found) and min(found) >= 0 and found.step > 0:
+        found = range(*(int(part) for part in text.split(":", 2)))
+        if text.count(":") == 2 and len(found) and min(found) >= 0 and found.step > 0:
             return found
     except ValueError:
         pass
-    raise InputError(f"--heights: found {heights!r}, expected START:STOP:STEP in whole mm, such as 60:128:4")
+    raise InputError(f"--heights: found {text!r}, expected START:STOP:STEP in whole mm, such as 60:128:4")
 
 
 @app.command()
 def ablate(
     out: Annotated[Path, typer.Option("--out", help="a new folder, or an earlier one to go on with")],
-    preset: Annotated[str, typer.Option(help="smoke, laptop or paper")] = "laptop",
+    preset: Preset = "laptop",
     seed: Annotated[list[int] | None, typer.Option(min=0, help="may be given several times")] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+    changes: Changes = None,
 ) -> None:
     """Train and score the 16 rows of the paper's Table 1 on made-up brains; a stopped run goes on."""
     from physldm.config import load_preset
@@ -205,7 +203,8 @@ def ablate(
         found.append(row)
         on = ", ".join(s for s in SWITCHES if row[s]) or "none"
         print(f"{len(found)}: {on}; seed {row['seed']}: fixed.psnr {row['fixed.psnr']:.2f} dB", flush=True)
-    (out / "table.md").write_text(table(found) + "\n", encoding="utf-8")
+    with writing(out / "table.md", "a file to write to"):
+        (out / "table.md").write_text(table(found) + "\n", encoding="utf-8")
     print(table(found))
 
 
@@ -228,9 +227,10 @@ Count = Annotated[int | None, typer.Option(help="echoes")]
 
 @app.command()
 def scan(
+    context: typer.Context,
     maps_dir: Annotated[Path, typer.Argument(help="folder with *_PDmap, *_T1map, *_T2map.nii.gz")],
     sequence: Annotated[str, typer.Option(help="a name that `physldm sequences` lists")],
-    out: Out,
+    out: NewFolder,
     te: Seconds = None,
     tr: Seconds = None,
     ti: Seconds = None,
@@ -248,8 +248,7 @@ def scan(
     from physldm.data.bids import new_dataset, read_maps, write_volume
     from physldm.physics import FIELDS, SEQUENCES, Acquisition, signal
 
-    given = locals()
-    acquisition = Acquisition(sequence, **{name: given[name] for name in FIELDS})
+    acquisition = Acquisition(sequence, **{name: context.params[name] for name in FIELDS})
     plain = sequence in ("mprage", "spin_echo", "flair")
     suffix = ("" if plain else f"acq-{sequence.replace('_', '')}_") + SEQUENCES[sequence].suffix
     brains = read_maps(maps_dir)

@@ -16,6 +16,7 @@ from physldm.errors import InputError
 Mixture = Literal["properties", "signals"]  # what a voxel of several tissues mixes
 # Of scans to reconstruct: one gain is estimated for each, one for all, or they are in the units of training.
 Gain = Literal["each", "common", "none"]
+Stage = Literal["all", "vae", "ldm"]
 
 
 class _Section(BaseModel):

@@ -16,6 +16,7 @@ from .files import read_image
 
 SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh")
 LATERAL_VENTRICLES = (4, 5, 43, 44)
+CSF_OUTSIDE = 24
 SKIN, OTHER_SOFT_TISSUE = 511, 507
 SPINAL_CORD_AND_OPTIC_NERVE = (512, 530)
 # Labels of each class of tissue, and of what gives no signal. Vessels get muscle's values, for flowing blood is dark in
@@ -25,7 +26,7 @@ TISSUE_OF_LABEL: dict[str, tuple[int, ...]] = {
            *range(3000, 3036), *range(4000, 4036)),
     "gm": (3, 8, 17, 18, 19, 20, 27, 29, 42, 47, 53, 54, 55, 56, 59, 61, 172,
            *range(1000, 1036), *range(2000, 2036), *range(11100, 11176), *range(12100, 12176)),
-    "csf": (*LATERAL_VENTRICLES, 14, 15, 24, 72, 259, 506),
+    "csf": (*LATERAL_VENTRICLES, 14, 15, CSF_OUTSIDE, 72, 259, 506),
     "lesion": (25, 57, 77, 78, 79),
     "deep_gm": (9, 10, 11, 12, 13, 26, 28, 48, 49, 50, 51, 52, 58, 60, 80),
     "choroid": (31, 63, 136, 137, 163, 164),

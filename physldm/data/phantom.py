@@ -22,6 +22,7 @@ from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
 from .anatomy import CLASSES, load_anatomy
 
+SQUARINGS = 6  # of a velocity, to the displacement that it makes
 GAIN = 1000.0  # scanner units per unit of PD
 # OASIS-3's most frequent settings and how many scans have them.
 MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
@@ -205,14 +206,14 @@ def _velocity(anatomy: str, draw: torch.Generator) -> Float[Tensor, "3 X Y Z"]:
     return broad + fine + growth * slope
 
 
-def _integrate(velocity: Float[Tensor, "3 X Y Z"], squarings: int = 6) -> Float[Tensor, "3 X Y Z"]:
+def _integrate(velocity: Float[Tensor, "3 X Y Z"]) -> Float[Tensor, "3 X Y Z"]:
     """exp(velocity) by scaling and squaring: the displacement, in mm, of a map that can be inverted.
 
     Source: Arsigny et al. 2006; u ← u + u∘(id + u), from u = v/2ⁿ (step-squaring).
     """
     points = _coarse().points
-    u = velocity / 2**squarings
-    for _ in range(squarings):
+    u = velocity / 2**SQUARINGS
+    for _ in range(SQUARINGS):
         u = u + sample_at(u, points + u.movedim(0, -1), outside="border")
     return u
 

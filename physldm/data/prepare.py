@@ -25,14 +25,14 @@ from physldm.progress import progress
 from .alignment import Reading, read_session
 from .anatomy import CLASSES, load_anatomy
 from .bids import MAPS, read_fractions, read_volume, sidecar_of
-from .report import HTML, JSON, write_report
+from .report import PAGE, ROWS, write_report
 from .sessions import Session, find_sessions
 from .sidecars import read_sidecar
 from .slices import SliceStore, add_session, close_store, has_session
 
 LEAST_BRAIN = 0.05  # share of a slice that the template's brain has to fill
 ORIGIN = "origin.json"  # which dataset a store is made of
-OWN_FILES = {"index.json", "part-index.json", "sessions", HTML, JSON, ORIGIN}
+OWN_FILES = {"index.json", "part-index.json", "sessions", PAGE, ROWS, ORIGIN}
 
 
 @lru_cache(maxsize=2)

@@ -75,7 +75,8 @@ def make_schedule(
     return NoiseSchedule(alpha_bar.float())
 
 
-def _cosine_beta(steps: int, offset: float = 0.008) -> Float[Tensor, " T"]:
+def _cosine_beta(steps: int) -> Float[Tensor, " T"]:
+    offset = 0.008  # s
     # f(u) = cos²(π/2 · (u + s)/(1 + s)),   β_t = 1 − f((t + 1)/T) / f(t/T), at most 0.999
     u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     f = torch.cos(math.pi / 2 * (u + offset) / (1 + offset)) ** 2

@@ -15,6 +15,7 @@ from physldm.models.perceptual import Lpips
 from physldm.physics import CONTRASTS
 
 from .image import fixed_psnr
+from .scores import mdape, mean_of_rows
 from .tissue import brain_mask, relative_errors
 
 FINE = 0.25  # cycles a voxel: half of the finest that a picture can hold
@@ -120,9 +121,7 @@ def looks_and_truth(vae: PhysicsVAE, store: SliceStore, sessions: Sequence[int])
     Raises:
         InputError: the truth of a session is not known.
     """
-    rows = [_session(vae, store, session) for session in sessions]
-    found = {key: [row[key] for row in rows if key in row] for key in sorted({k for r in rows for k in r})}
-    return {key: sum(values) / len(values) for key, values in found.items()}
+    return mean_of_rows([_session(vae, store, session) for session in sessions])
 
 
 def _session(vae: PhysicsVAE, store: SliceStore, session: int) -> dict[str, float]:
@@ -143,10 +142,7 @@ def _session(vae: PhysicsVAE, store: SliceStore, session: int) -> dict[str, floa
                 "invented": invented.mean().item(),
             }
         )
-    row = {key: sum(score[key] for score in scores) / len(scores) for key in scores[0]}
+    row = mean_of_rows(scores)
     row["grain"] = grain(output.reconstruction[:, CONTRASTS.index("T1w")], fractions[:, 0] > PURE)
-    for key, errors in relative_errors(output.maps, truth, fractions, store.partial_volume).items():
-        quantity, _, tissue = key.partition(".")
-        if tissue and len(errors):
-            row[f"truth.{quantity}_mdape.{tissue}"] = errors.median().item()
-    return row
+    errors = relative_errors(output.maps, truth, fractions, store.partial_volume)
+    return row | {f"truth.{key}": value for key, value in mdape(errors).items() if "." in key}
