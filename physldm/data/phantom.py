@@ -69,13 +69,17 @@ def make_subject(
     """Subject number ``index`` of the population ``seed``; the same arguments give the same subject.
 
     Args:
-        anatomy: ``icbm152`` or the file of a label map. spacing: voxel size in mm (1 or 2): H, W = 224, 160 or 112, 80.
+        seed: of the population.
+        index: which subject of it.
+        anatomy: ``icbm152`` or the file of a label map.
+        spacing: voxel size in mm (1 or 2): H, W = 224, 160 or 112, 80.
         heights: which axial slices, as millimetres above the bottom of the 160 mm box; all by default.
         partial_volume: ``properties`` mixes PD, log T1 and log T2 by fraction, so that one (PD, T1, T2) per
             voxel is the whole truth; ``signals`` mixes the signals of the tissues, as a real scan does.
         noise: standard deviation of each part of the complex noise, relative to the image's maximum.
-        gain_sd: standard deviation of the logarithm of the gain between subjects. sequence_gain_sd: the same of a
-            further gain of each scan, as where a scanner is tuned anew for every sequence.
+        gain_sd: standard deviation of the logarithm of the gain between subjects.
+        sequence_gain_sd: the same of a further gain of each scan, as where a scanner is tuned anew for every
+            sequence.
     """
     if partial_volume not in get_args(Mixture):
         raise ValueError(f"partial_volume: found {partial_volume!r}, expected properties or signals")
@@ -103,7 +107,9 @@ def average_brain(
     """The average brain as it is, filled with a table's values; it has no lesion.
 
     Args:
-        spacing, heights: as in :func:`make_subject`.
+        spacing: as in :func:`make_subject`.
+        heights: as in :func:`make_subject`.
+        tissues: values of the classes that are not to have those of ``TISSUES``.
 
     Returns:
         maps ``[S, 3, H, W]`` (PD, T1, T2) and fractions ``[S, 4, H, W]`` (WM, GM, CSF, lesion).

@@ -94,7 +94,11 @@ def prepare(
     A run that was stopped goes on; sessions whose files and settings are the same are kept and their checksums compared.
 
     Args:
-        spacing: voxel size in mm, 1 or 2. heldout: share of the subjects that is held out (at least one of two).
+        bids: scans with sidecars, see :func:`find_sessions`.
+        out: a new folder, or an earlier store of the same scans.
+        spacing: voxel size in mm, 1 or 2.
+        heldout: share of the subjects that is held out (at least one of two).
+        seed: of the split.
         effective_te: seconds; see :func:`find_sessions`.
 
     Raises:

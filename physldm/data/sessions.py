@@ -40,7 +40,8 @@ class Session:
 
     Attributes:
         dataset: the folder of the subject's folder.
-        subject, session: labels without ``sub-`` and ``ses-``; no subject: files whose names give none.
+        subject: its label without ``sub-``; empty for files whose names give none.
+        session: its label without ``ses-``, if there is one.
         scans: by suffix, in the order T1w, T2w, FLAIR; empty if none can be used.
         spare: by suffix, what stands in for a scan whose voxels prove unreadable, best first.
         left_out: one line for each file that was not taken, with the reason.
@@ -67,6 +68,7 @@ def find_sessions(root: Path, effective_te: float = 0.1) -> list[Session]:
     made (``u_`` or ``y_`` before the name) takes the place of what it was made from.
 
     Args:
+        root: a folder.
         effective_te: seconds; the TE of a plain spin echo with the contrast of a long train of refocusing pulses.
 
     Raises:

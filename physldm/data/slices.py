@@ -180,11 +180,16 @@ def add_session(
     """Writes one session below ``folder``, whole or not at all.
 
     Args:
-        name: of the session. subject: whose it is. source: what it was made from, compared by :func:`has_session`.
-        acquisitions: of T1w, T2w, FLAIR; None where absent. arrays: ``scans [S, 3, H, W]`` and, where truth is
-            known, ``clean [S, 3, H, W]``, ``maps [S, 3, H, W]``, ``fractions [S, K, H, W]``.
-        heights: of each slice, mm above the bottom of the box. scans: of each contrast the ``file`` it was read from
-            and what was ``filled_in``. notes: what a reader should know of the session.
+        folder: of the store.
+        name: of the session.
+        subject: whose it is.
+        source: what it was made from, compared by :func:`has_session`.
+        acquisitions: of T1w, T2w, FLAIR; None where absent.
+        arrays: ``scans [S, 3, H, W]`` and, where truth is known, ``clean [S, 3, H, W]``, ``maps [S, 3, H, W]``,
+            ``fractions [S, K, H, W]``.
+        heights: of each slice, mm above the bottom of the box.
+        scans: of each contrast the ``file`` it was read from and what was ``filled_in``.
+        notes: what a reader should know of the session.
     """
     session = folder / "sessions" / name
     with writing(session, "room to write a session"):

@@ -72,7 +72,9 @@ def dpm_solver_step(
     no step before it, and the last one goes to ᾱ = 1, where λ is infinite: both are DDIM steps.
 
     Args:
-        x_t: where we are. x0: as the network sees it there. x0_before: as it saw it one step earlier, or ``None``.
+        x_t: where we are.
+        x0: as the network sees it there.
+        x0_before: as it saw it one step earlier, or ``None``.
         alpha_bar, alpha_bar_prev, alpha_bar_before: ᾱ at ``x_t``, the larger one to go to, the smaller one of
             ``x0_before``.
     """

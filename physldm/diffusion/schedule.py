@@ -51,7 +51,8 @@ def make_schedule(
         kind: ``linear``: β grows linearly (Ho et al. 2020); ``scaled_linear``: √β does (Rombach et al.
             2022); ``cosine``: ᾱ is a squared cosine and the betas are not used (Nichol & Dhariwal 2021).
         steps: T.
-        beta_start, beta_end: first and last β, 0 < ``beta_start`` ≤ ``beta_end`` < 1.
+        beta_start: the first β, above 0.
+        beta_end: the last β, not below the first, below 1.
 
     Raises:
         ValueError: an unknown kind, no steps, or betas out of order.

@@ -90,7 +90,12 @@ def train_toy(
     """Trains a fresh :class:`ToyDenoiser` with Adam on 512 points a step, each with a noise and a t of its own.
 
     Args:
-        points: the data. prediction, min_snr: as in :func:`diffusion_loss`. steps: 1800 take a few seconds.
+        points: the data.
+        schedule: of the noise.
+        prediction: as in :func:`diffusion_loss`.
+        min_snr: as in :func:`diffusion_loss`.
+        steps: 1800 take a few seconds.
+        seed: of weights and draws.
 
     Returns:
         The network, ready to use.

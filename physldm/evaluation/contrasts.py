@@ -43,7 +43,9 @@ def subset_psnr(
     """``fixed.psnr`` of every contrast, rebuilt from every subset of those that are present in all slices.
 
     Args:
-        batch: one session's slices. target: what should have come out. inside: the voxels that count.
+        batch: one session's slices.
+        target: what should have come out.
+        inside: the voxels that count.
 
     Returns:
         ``subset.T1w+FLAIR.psnr.T2w`` and so on, dB.
@@ -72,8 +74,9 @@ def unseen_psnr(
     """``fixed.psnr`` of magnitudes of contrasts that nobody trained on: of the maps that were found, and the true ones.
 
     Args:
-        maps: found, PD in scanner units. truth: true ones. field: gain times bias field of the scans, by which
-            the true PD is multiplied.
+        maps: found, PD in scanner units.
+        truth: true ones.
+        field: gain times bias field of the scans, by which the true PD is multiplied.
 
     Returns:
         ``unseen.psnr.PDw`` and so on, dB.
@@ -109,8 +112,9 @@ def code_shift(vae: PhysicsVAE, maps: Float[Tensor, "S 3 H W"], told: bool = Tru
     mean may wander. 0: the code knows tissue, not protocols.
 
     Args:
-        maps: true maps, PD in scanner units. told: whether the encoder is told of the other protocol, or takes the
-            second scan for one of the first.
+        maps: true maps, PD in scanner units.
+        told: whether the encoder is told of the other protocol, or takes the second scan for one of the
+            first.
 
     Returns:
         ``shift.T1w`` and so on.

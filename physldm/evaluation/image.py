@@ -29,7 +29,8 @@ def mse(
     Equation: eq-mse.
 
     Args:
-        pred, target: ``[B, C, H, W]``, in the same units.
+        pred: ``[B, C, H, W]``, the image to judge.
+        target: ``[B, C, H, W]``, what it should be, in the same units.
         mask: the voxels that count, shaped as the images; all if ``None``.
 
     Raises:
@@ -69,7 +70,8 @@ def psnr(
     Equation: eq-psnr.
 
     Args:
-        pred, target: ``[B, C, H, W]``, in the same units.
+        pred: ``[B, C, H, W]``, the image to judge.
+        target: ``[B, C, H, W]``, what it should be, in the same units.
         data_range: what counts as the peak, in the units of the images: one number or one an image. It has no
             default because it decides the result: twice the range is 6 dB more.
         mask: the voxels that count; all if ``None``.
@@ -119,7 +121,8 @@ def ms_ssim(
     to scale 2 × 2 voxels are averaged and an odd last row or column is dropped. A negative term counts as 0.
 
     Args:
-        pred, target: ``[B, C, H, W]``, in the same units.
+        pred: ``[B, C, H, W]``, the image to judge.
+        target: ``[B, C, H, W]``, what it should be, in the same units.
         data_range: of the images, in their units: one number or one an image.
         kernel_size: side of the Gaussian window in voxels, odd or even.
         sigma: its standard deviation in voxels.
@@ -142,7 +145,8 @@ def paper_protocol(pred: Float[Tensor, "B N H W"], target: Float[Tensor, "B N H 
     which hides an error of gain or offset that all contrasts share; averaged over slices.
 
     Args:
-        pred, target: ``[B, N, H, W]``, reconstructions and measured scans of N contrasts.
+        pred: ``[B, N, H, W]``, reconstructions of N contrasts.
+        target: ``[B, N, H, W]``, the measured scans.
 
     Returns:
         ``mse``, ``mae``, ``psnr`` (dB), ``ms_ssim``.
@@ -175,7 +179,8 @@ def fixed_protocol(
     equal and raises the score; slices without brain are left out; it is the mean over slices.
 
     Args:
-        pred: ``[B, H, W]``, the slices of one subject. noise_free: what should have come out.
+        pred: ``[B, H, W]``, the slices of one subject.
+        noise_free: what should have come out.
         brain: the voxels that count.
 
     Returns:

@@ -31,8 +31,10 @@ def perceptual_distance(
     """LPIPS of each pair of images (see :class:`physldm.models.perceptual.Lpips`); 0 for equal ones, less is better.
 
     Args:
-        pred, target: in scanner units, at least 64 voxels a side. data_range: what is shown as white, one number or
-            one an image; 0 is shown as black, and what lies beyond either is not cut off.
+        pred: in scanner units, at least 64 voxels a side.
+        target: what it should be, likewise.
+        data_range: what is shown as white, one number or one an image; 0 is shown as black, and what lies
+            beyond either is not cut off.
 
     Raises:
         ValueError: shapes that differ, smaller images, a range that is not positive.
