@@ -307,7 +307,8 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except TyperException as error:
-        message = f"{error.format_message().rstrip('.')} (see physldm --help)"
+        # of an option with few choices typer says that it is a Python value error
+        message = f"{error.format_message().replace('Value error, ', '').rstrip('.')} (see physldm --help)"
     except InputError as error:
         message = str(error)
     except Abort:

@@ -159,6 +159,9 @@ def write_subject(root: Path, name: str, subject: Subject, *, header_te: bool = 
     (``_probseg``, 4-D, in the order of its sidecar's ``LabelMap``) and scans without noise (``_desc-clean``).
 
     Args:
+        root: the dataset's folder.
+        name: the subject's, with ``sub-``.
+        subject: what to write.
         header_te: the sidecar of the T2w scan says what OASIS-3's headers say of such a long echo train, its name
             and TE 0.455 s, and not the effective TE that the scan was made with.
     """

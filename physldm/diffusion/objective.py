@@ -115,6 +115,7 @@ def diffusion_loss(
         x0: the latents.
         eps: the noise put in.
         t: the steps.
+        schedule: of the noise.
         prediction: what the network is asked for, ``v``, ``epsilon`` or ``x0``.
         min_snr: γ of the min-SNR weighting (5 in its paper); ``None`` weighs all steps alike.
 

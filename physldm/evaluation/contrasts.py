@@ -43,6 +43,7 @@ def subset_psnr(
     """``fixed.psnr`` of every contrast, rebuilt from every subset of those that are present in all slices.
 
     Args:
+        vae: a trained one.
         batch: one session's slices.
         target: what should have come out.
         inside: the voxels that count.
@@ -77,6 +78,7 @@ def unseen_psnr(
         maps: found, PD in scanner units.
         truth: true ones.
         field: gain times bias field of the scans, by which the true PD is multiplied.
+        inside: the voxels that count.
 
     Returns:
         ``unseen.psnr.PDw`` and so on, dB.
@@ -112,6 +114,7 @@ def code_shift(vae: PhysicsVAE, maps: Float[Tensor, "S 3 H W"], told: bool = Tru
     mean may wander. 0: the code knows tissue, not protocols.
 
     Args:
+        vae: a trained one.
         maps: true maps, PD in scanner units.
         told: whether the encoder is told of the other protocol, or takes the second scan for one of the
             first.

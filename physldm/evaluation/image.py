@@ -32,6 +32,7 @@ def mse(
         pred: ``[B, C, H, W]``, the image to judge.
         target: ``[B, C, H, W]``, what it should be, in the same units.
         mask: the voxels that count, shaped as the images; all if ``None``.
+        reduction: ``mean`` over the images, or ``none``.
 
     Raises:
         ValueError: shapes that differ, an image of which no voxel counts, an unknown reduction.
@@ -75,6 +76,7 @@ def psnr(
         data_range: what counts as the peak, in the units of the images: one number or one an image. It has no
             default because it decides the result: twice the range is 6 dB more.
         mask: the voxels that count; all if ``None``.
+        reduction: ``mean`` over the images, or ``none``.
 
     Raises:
         ValueError: as :func:`mse`, or a range that is not positive.
@@ -127,6 +129,7 @@ def ms_ssim(
         kernel_size: side of the Gaussian window in voxels, odd or even.
         sigma: its standard deviation in voxels.
         weights: exponents, one a scale, finest first; they need not sum to 1.
+        reduction: ``mean`` over the images, or ``none``.
 
     Raises:
         ValueError: shapes that differ, a range that is not positive, or an image that at the coarsest scale

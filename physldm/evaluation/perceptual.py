@@ -93,6 +93,7 @@ def grain(images: Float[Tensor, "B H W"], where: Bool[Tensor, "B H W"]) -> float
     """The standard deviation of a voxel from the mean of its four neighbours, in % of the images' mean.
 
     Args:
+        images: in any unit.
         where: what should be smooth, such as white matter; only voxels count whose neighbours lie in it, too.
 
     Raises:
