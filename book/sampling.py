@@ -106,8 +106,9 @@ def draw_all(
     for number in bar:
         file = parts / f"{name.replace(' ', '-')}-{number:03d}.safetensors"
         if not file.exists():
+            batch = draw_batch(run, name, number, bf16)
             with whole(file) as part:
-                save_file(draw_batch(run, name, number, bf16), part)
+                save_file({k: x.contiguous() for k, x in batch.items()}, part)
         drawn.append(load_file(file))
     maps = torch.cat([part["maps"] for part in drawn])[:n]
     return maps, int(drawn[0]["calls"])

@@ -187,6 +187,17 @@ class Run:
         if heights is not None:
             told = torch.tensor(heights, dtype=torch.float32).repeat(n)
             noise = noise.repeat_interleave(len(heights), 0)
+        return self.decode(self._draw(noise, told, steps, guidance, callback))
+
+    def _draw(
+        self,
+        noise: Float[Tensor, "n C h w"],
+        told: Float[Tensor, " n"] | None,
+        steps: int | None,
+        guidance: float,
+        callback: Callback | None,
+    ) -> Float[Tensor, "n C h w"]:
+        """The codes that DPM-Solver++ makes of noise, sixteen at a time, with a bar."""
         diffusion, codes = self.config.diffusion, []
         steps = steps or diffusion.sampler_steps
         starts = range(0, len(noise), AT_ONCE)
@@ -211,7 +222,7 @@ class Run:
                         callback=each,
                     )
                 )
-        return self.decode(torch.cat(codes))
+        return torch.cat(codes)
 
     @torch.inference_mode()
     def decode(self, codes: Float[Tensor, "n C h w"]) -> Float[Tensor, "n 3 H W"]:

@@ -108,18 +108,7 @@ def prepare(
     datasets = sorted({session.dataset for session in sessions})
     partial_volume = _partial_volume(datasets)
     new = _start(out, bids)
-    sources: dict[str, str] = {}
-    skipped: dict[str, list[str]] = {}
-    for session in progress(sessions, desc="preparing", unit="session"):
-        truth = _truth_files(session)
-        source = _source(session, truth, spacing)
-        if not has_session(out, session.name, source):
-            reading = read_session(session, spacing)
-            if not reading.stacks:
-                skipped[session.name] = reading.notes
-                continue
-            _add(out, session, reading, truth, source, spacing)
-        sources[session.name] = source
+    sources, skipped = _take(sessions, out, spacing)
     if not sources:
         if new:
             shutil.rmtree(out)
@@ -138,6 +127,25 @@ def prepare(
     )
     write_report(store, sessions, skipped)
     return store
+
+
+def _take(
+    sessions: Sequence[Session], out: Path, spacing: int
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Puts every session that can be used into the store; what each was made from, and why the others were not."""
+    sources: dict[str, str] = {}
+    skipped: dict[str, list[str]] = {}
+    for session in progress(sessions, desc="preparing", unit="session"):
+        truth = _truth_files(session)
+        source = _source(session, truth, spacing)
+        if not has_session(out, session.name, source):
+            reading = read_session(session, spacing)
+            if not reading.stacks:
+                skipped[session.name] = reading.notes
+                continue
+            _add(out, session, reading, truth, source, spacing)
+        sources[session.name] = source
+    return sources, skipped
 
 
 def _start(out: Path, bids: Path) -> bool:

@@ -172,33 +172,34 @@ class UNet(nn.Module):
         def resize(kind: type[Down] | type[Up], width: int) -> nn.Module:
             return ResBlock(width, width, time_dim, kind is Down) if resblock_updown else kind(width)
 
-        # Way down: every map made is met again, in reverse, on the way up.
+        def block(before: int, width: int, flag: bool) -> Block:
+            return Block(before, width, time_dim, HEADS if flag else None)
+
+        self._build(widths, blocks, attention, block, resize)
+        self.last = nn.Sequential(
+            group_norm(widths[0]), nn.SiLU(), _zero(nn.Conv2d(widths[0], channels, 3, padding=1))
+        )
+
+    def _build(self, widths: Sequence[int], blocks: int, attention: Sequence[bool], block, resize) -> None:
+        """The way down, the middle and the way up: every map made on the way down is met again, in reverse."""
         met = [widths[0]]
         self.down = nn.ModuleList()
         for level, (width, flag) in enumerate(zip(widths, attention, strict=True)):
             for _ in range(blocks):
-                self.down.append(Block(met[-1], width, time_dim, HEADS if flag else None))
+                self.down.append(block(met[-1], width, flag))
                 met.append(width)
             if level < len(widths) - 1:
                 self.down.append(resize(Down, width))
                 met.append(width)
-
         width = widths[-1]
-        self.middle = nn.ModuleList(
-            [Block(width, width, time_dim, HEADS), Block(width, width, time_dim, None)]
-        )
-
+        self.middle = nn.ModuleList([block(width, width, True), block(width, width, False)])
         self.up = nn.ModuleList()
         for level, flag in reversed(list(enumerate(attention))):
             for _ in range(blocks + 1):
-                self.up.append(Block(width + met.pop(), widths[level], time_dim, HEADS if flag else None))
+                self.up.append(block(width + met.pop(), widths[level], flag))
                 width = widths[level]
             if level > 0:
                 self.up.append(resize(Up, width))
-
-        self.last = nn.Sequential(
-            group_norm(width), nn.SiLU(), _zero(nn.Conv2d(width, channels, 3, padding=1))
-        )
 
     def forward(
         self, x: Float[Tensor, "B c h w"], t: Shaped[Tensor, " B"], height: Float[Tensor, " B"] | None = None
