@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from physldm.config import Config, StageConfig
 from physldm.draws import Step, Who
 from physldm.progress import progress
-from physldm.runs import FORMAT, architecture, load_tensors, save_tensors
+from physldm.weights import FORMAT, architecture, load_tensors, save_tensors
 
 LOG_EVERY = 20
 # With Adam's usual 0.9 a critic takes several times as many steps to tell anything.

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from physldm.config import Config, load_preset
-from physldm.models import PhysicsVAE
+from physldm.models import PhysicsVAE, latent_shape, make_denoiser
 from physldm.physics import Acquisition, AcquisitionBatch
-from physldm.runs import latent_shape, make_denoiser
 
 # The timed step has 2 slices of 2 contrasts, a training step of the presets 4 of 3.
 SHARE_OF_A_STEP = 1 / 3

@@ -15,12 +15,11 @@ from torch import Tensor
 from physldm.config import Config
 from physldm.data.slices import SliceStore
 from physldm.draws import Step, seeded
-from physldm.models import PhysicsVAE
+from physldm.models import PhysicsVAE, latent_shape
 from physldm.models.discriminator import PatchDiscriminator
 from physldm.models.perceptual import Lpips
 from physldm.models.vae import VaeOutput
 from physldm.physics import AcquisitionBatch
-from physldm.runs import latent_shape
 
 from .engine import Critic, Training
 from .losses import judged, ramp, shown, vae_loss
