@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from physldm.config import StageConfig, load_preset, read_config
 from physldm.draws import Step, Who, keyed_draw
 from physldm.errors import InputError
+from physldm.models import latent_shape
 from physldm.models.vae import VaeOutput
-from physldm.runs import Run, architecture, latent_shape, load_tensors
+from physldm.runs import Run
 from physldm.training import train, vae_stage
 from physldm.training.engine import learning_rate
 from physldm.training.ldm_stage import cache_posteriors
@@ -30,6 +31,7 @@ from physldm.training.losses import (
     vae_loss,
 )
 from physldm.training.vae_stage import draw_step, subsets
+from physldm.weights import architecture, load_tensors
 
 
 def losses(run, stage):
@@ -50,7 +52,7 @@ def test_losses_fall(smoke_run):
 def test_run_directory_is_whole(smoke_run):
     names = {"config.toml", "vae.safetensors", "ldm.safetensors", "log.csv", "run.json", "events"}
     assert names <= {p.name for p in smoke_run.iterdir()}
-    assert not list(smoke_run.glob("*checkpoint*")) and not list(smoke_run.glob("*.part"))
+    assert not list(smoke_run.glob("*checkpoint*")) and not list(smoke_run.glob("part-*"))
     assert read_config(smoke_run / "config.toml").preset == "smoke"
     facts = json.loads((smoke_run / "run.json").read_text())
     assert facts["data_fingerprint"] == Run(smoke_run).store.fingerprint and facts["versions"]["torch"]
@@ -272,7 +274,7 @@ def test_samples_depend_on_the_seed_only(smoke_run):
 def test_a_brain_can_be_drawn_at_heights_and_guidance_is_a_weighted_sum(smoke_run):
     run = Run(smoke_run)
     start, stop, step = run.config.data.heights
-    assert run._ldm.span.tolist() == [start, range(start, stop, step)[-1]]
+    assert run.ldm.span.tolist() == [start, range(start, stop, step)[-1]]
     stack = run.sample(2, seed=1, steps=4, heights=[70.0, 90.0, 110.0])
     assert stack.shape == (6, 3, 112, 80)
     # both brains begin with their own noise; the same height is the same slice, whoever asks
@@ -283,9 +285,9 @@ def test_a_brain_can_be_drawn_at_heights_and_guidance_is_a_weighted_sum(smoke_ru
     )
     x, t, h = torch.randn(2, *latent_shape(run.config)), torch.tensor([300, 300]), torch.tensor([70.0, 110.0])
     with torch.inference_mode():
-        told, untold = run.denoiser(h)(x, t), run.denoiser()(x, t)
+        told, untold = run.model(h)(x, t), run.model()(x, t)
         assert not torch.allclose(told, untold)
-        torch.testing.assert_close(run.denoiser(h, guidance=2.0)(x, t), 3 * told - 2 * untold)
+        torch.testing.assert_close(run.model(h, guidance=2.0)(x, t), 3 * told - 2 * untold)
 
 
 def test_heights_of_a_run_that_knows_none_are_refused(smoke_run, tmp_path):
