@@ -65,14 +65,14 @@ class Learner:
     def __call__(self, *inputs):
         return self._model(*inputs)
 
-    def learn(self, value: Tensor, rate: float) -> None:
-        """One step of Adam down the gradient of ``value``.
+    def learn(self, value: Tensor, rate: float, number: int) -> None:
+        """Step ``number`` of Adam, at ``rate``, down the gradient of ``value``.
 
         Raises:
             FloatingPointError: the value is not finite.
         """
         if not torch.isfinite(value):
-            raise FloatingPointError(f"the loss is {value.item()}")
+            raise FloatingPointError(f"step {number}: the loss is {value.item()}")
         self.adam.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad()
         self.fabric.backward(value)
@@ -240,12 +240,13 @@ class Training:
         learner = self.learners[""]
         value, parts = loss(learner, step)
         try:
-            learner.learn(value, rate)
+            learner.learn(value, rate, number)
             if self.critic and (turn := self.critic.loss(self.learners["critic."], step)):
-                self.learners["critic."].learn(turn[0], self.critic.lr * rate / self.stage.lr)
+                critic_rate = self.critic.lr * rate / self.stage.lr
+                self.learners["critic."].learn(turn[0], critic_rate, number)
                 parts = parts | turn[1]
         except FloatingPointError as error:
-            raise FloatingPointError(f"{self.name}: step {number}: {error}") from None
+            raise FloatingPointError(f"{self.name}: {error}") from None
         self._update_average(number)
         return {"loss": value, **parts}
 

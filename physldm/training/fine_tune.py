@@ -57,7 +57,7 @@ def train_critic(
         scale = scale_images(scans)[1]
         real, made = (shown(x, scale, None).to(fabric.device) for x in (scans, spoil(scans)))
         value, parts = judged(critic, real, made)
-        critic.learn(value, lr)
+        critic.learn(value, lr, number)
         for name, part in parts.items():
             curves[name].append(part.item())
     return critic.finished(), dict(curves)
@@ -103,12 +103,12 @@ def fine_tune(
         value, parts = vae_loss(
             output, images, asked, loss, number, perceptual=perceptual, discriminator=judge
         )
-        vae.learn(value, rate)
+        vae.learn(value, rate, number)
         if judge and ramp(number + 1, loss) > 0:
             judge.module.requires_grad_(True)
             real, made = (shown(x.detach(), output.scale, asked) for x in (images, output.reconstruction))
             verdict, verdicts = judged(judge, real, made)
-            judge.learn(verdict, loss.discriminator_lr * rate / lr)
+            judge.learn(verdict, loss.discriminator_lr * rate / lr, number)
             parts |= verdicts
         for name, part in {"loss": value, **parts}.items():
             curves[name].append(part.item())

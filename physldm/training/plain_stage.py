@@ -95,7 +95,7 @@ def train_plain(
             batch = batch.flip(-1)
         output = vae(batch, torch.randn(len(batch), *shape, generator=draw))
         loss, parts = plain_loss(output, batch, kl_weight)
-        vae.learn(loss, learning_rate(number, steps, stage))
+        vae.learn(loss, learning_rate(number, steps, stage), number)
         for name, part in parts.items():
             curves[name][0].append(number)
             curves[name][1].append(part.item())
