@@ -15,6 +15,10 @@ class Denoiser(nn.Module):
     """The UNet with the statistics that belong to it, so that neither is saved without the other: mean and standard
     deviation of each channel of the codes, the lowest and the highest slice (mm)."""
 
+    shift: Tensor
+    scale: Tensor
+    span: Tensor
+
     def __init__(self, unet: UNet, channels: int):
         super().__init__()
         self.unet = unet

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from .blocks import group_norm
+from .blocks import group_norm, zeroed
 
 HEADS = 4  # of each attention
 
@@ -25,13 +25,6 @@ def time_embedding(t: Shaped[Tensor, " B"], dim: int) -> Float[Tensor, "B dim"]:
     frequency = torch.exp(-math.log(10_000) / half * torch.arange(half, device=t.device))
     angle = t.float()[:, None] * frequency
     return torch.cat([angle.cos(), angle.sin()], dim=1)
-
-
-def _zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """So that a residual branch starts as nothing and the whole network as the zero function."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _halve(x: Tensor) -> Tensor:
@@ -51,7 +44,7 @@ class ResBlock(nn.Module):
         self.down = down
         self.norm1, self.conv1 = group_norm(inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
         self.time = nn.Linear(time_dim, 2 * outputs)
-        self.norm2, self.conv2 = group_norm(outputs), _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.norm2, self.conv2 = group_norm(outputs), zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(
@@ -75,7 +68,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.norm = group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = _zero(nn.Conv2d(channels, channels, 1))
+        self.out = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Float[Tensor, "B c h w"]) -> Float[Tensor, "B c h w"]:
         batch, channels, height, width = x.shape
@@ -162,7 +155,7 @@ class UNet(nn.Module):
         self.place = None
         if places:
             self.place = nn.Parameter(torch.zeros(1, widths[0], *places))
-        self.height = None
+        self.height: nn.Module | None = None
         if height:
             self.height = nn.Sequential(
                 nn.Linear(widths[0], time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
@@ -177,7 +170,7 @@ class UNet(nn.Module):
 
         self._build(widths, blocks, attention, block, resize)
         self.last = nn.Sequential(
-            group_norm(widths[0]), nn.SiLU(), _zero(nn.Conv2d(widths[0], channels, 3, padding=1))
+            group_norm(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], channels, 3, padding=1))
         )
 
     def _build(self, widths: Sequence[int], blocks: int, attention: Sequence[bool], block, resize) -> None:
@@ -227,6 +220,7 @@ class UNet(nn.Module):
         return self.last(h)
 
     def _told(self, height: Float[Tensor, " B"]) -> Float[Tensor, "B d"]:
+        assert self.height is not None
         known = self.height(time_embedding(height.nan_to_num(), self.embedding_dim))
         return torch.where(height.isnan()[:, None], self.any_height.to(known.dtype), known)
 

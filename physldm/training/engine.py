@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -22,14 +23,15 @@ from physldm.weights import FORMAT, architecture, load_tensors, save_tensors
 LOG_EVERY = 20
 # With Adam's usual 0.9 a critic takes several times as many steps to tell anything.
 CRITIC_BETAS = (0.5, 0.999)
+M = TypeVar("M", bound=nn.Module)
 Loss = Callable[["Learner", Step], tuple[Tensor, dict[str, Tensor]]]
 
 
-def one_device(precision: str) -> Fabric:
-    """What a training that a reader waits for runs on: the best device here, in ``precision``, in this process."""
-    # in a notebook its remark on autocast would stand on the page as an error
+def make_fabric(precision: str, devices: int | str = "auto") -> Fabric:
+    """What a training runs on: the best devices here, all or some of them, in ``precision``."""
+    # its remark on autocast would stand on a chapter's page as an error
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    return Fabric(accelerator="auto", devices=1, precision=precision)
+    return Fabric(accelerator="auto", devices=devices, precision=cast(Any, precision))
 
 
 def learning_rate(step: int, total: int, stage: StageConfig) -> float:
@@ -39,7 +41,7 @@ def learning_rate(step: int, total: int, stage: StageConfig) -> float:
     return stage.lr * warm * decay
 
 
-class Learner:
+class Learner(Generic[M]):
     """A network, its Adam, and the one step by which everything in this package learns.
 
     Args:
@@ -52,7 +54,7 @@ class Learner:
     def __init__(
         self,
         fabric: Fabric,
-        module: nn.Module,
+        module: M,
         *,
         clip: float = 1.0,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -99,7 +101,7 @@ class Learner:
             state.setdefault(int(number), {})[name] = own
         self.adam.load_state_dict({"state": state, "param_groups": self.adam.state_dict()["param_groups"]})
 
-    def finished(self) -> nn.Module:
+    def finished(self) -> M:
         """The network, ready to use on the processor."""
         return self.module.requires_grad_(True).cpu().eval()
 

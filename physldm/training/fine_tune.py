@@ -20,7 +20,7 @@ from physldm.models.perceptual import Lpips
 from physldm.progress import progress
 from physldm.runs import Run
 
-from .engine import CRITIC_BETAS, Learner, learning_rate, one_device
+from .engine import CRITIC_BETAS, Learner, learning_rate, make_fabric
 from .losses import judged, ramp, shown, vae_loss
 from .vae_stage import draw_step
 
@@ -44,7 +44,7 @@ def train_critic(
     Returns:
         The critic, and of every step its loss and mean verdicts.
     """
-    fabric = one_device(run.config.precision)
+    fabric = make_fabric(run.config.precision, devices=1)
     critic = Learner(fabric, fresh_critic(seed), betas=CRITIC_BETAS)
     store, curves = run.store, defaultdict(list)
     slices = store.slices("train")
@@ -88,7 +88,7 @@ def fine_tune(
         InputError: the run has no weights or no data, or LPIPS is asked for and its AlexNet has not been fetched.
         FloatingPointError: a loss is not finite.
     """
-    fabric = one_device(run.config.precision)
+    fabric = make_fabric(run.config.precision, devices=1)
     vae = Learner(fabric, copy.deepcopy(run.vae).train())
     judge = Learner(fabric, critic or fresh_critic(seed), betas=CRITIC_BETAS) if loss.adversarial else None
     perceptual = Lpips().to(fabric.device) if loss.perceptual else None
