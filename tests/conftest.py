@@ -1,9 +1,36 @@
+"""What tests share. Every call into the package is held to its annotations, shapes included."""
+
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import jaxtyping
 import pytest
+from jaxtyping import install_import_hook
+
+# before anything imports the package; pydantic holds physldm.config to its annotations by itself
+ROOMS = (
+    "physics",
+    "diffusion",
+    "box",
+    "data",
+    "models",
+    "runs",
+    "reconstruct",
+    "training",
+    "evaluation",
+    "show",
+)
+install_import_hook([f"physldm.{room}" for room in ROOMS], "held.to_annotations")
+
+
+@pytest.fixture
+def unchecked():
+    """For what the package itself says to wrong types and shapes, and for stand-ins that only look like the real thing."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

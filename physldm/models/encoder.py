@@ -67,7 +67,7 @@ class Encoder(nn.Module):
         self.gain = zeroed(nn.Linear(before, 1)) if config.gain else None
 
     def forward(
-        self, images: Float[Tensor, "B 1 H W"], features: Float[Tensor, "B 6"]
+        self, images: Float[Tensor, "B 1 H W"], features: Float[Tensor, "B 6"] | None
     ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C h w"], Float[Tensor, " B"]]:
         """Scaled images and :func:`protocol_features` → mean and log variance of the code, and the log of the
         scanner's gain (0 where it is not regressed)."""

@@ -33,13 +33,25 @@ def fresh_critic(seed: int) -> PatchDiscriminator:
         return PatchDiscriminator()
 
 
+def _teach(critic: Learner, real: Tensor, made: Tensor, rate: float, number: int) -> dict[str, Tensor]:
+    """One step of a critic; its loss and mean verdicts."""
+    critic.module.requires_grad_(True)
+    value, parts = judged(critic, real, made)
+    critic.learn(value, rate, number)
+    return parts
+
+
 def train_critic(
     run: Run, spoil: Callable[[Tensor], Tensor], steps: int, seed: int = 0, *, lr: float = 1e-4
 ) -> tuple[PatchDiscriminator, Curves]:
     """Teaches a fresh critic to tell a run's training scans from spoiled ones, one contrast of each slice at a time.
 
     Args:
+        run: whose scans.
         spoil: scans ``[B, 1, H, W]`` in scanner units → what passes for made.
+        steps: of Adam.
+        seed: of all draws.
+        lr: of Adam.
 
     Returns:
         The critic, and of every step its loss and mean verdicts.
@@ -56,9 +68,7 @@ def train_critic(
         scans = batch.images[torch.arange(len(which)), which][:, None]
         scale = scale_images(scans)[1]
         real, made = (shown(x, scale, None).to(fabric.device) for x in (scans, spoil(scans)))
-        value, parts = judged(critic, real, made)
-        critic.learn(value, lr, number)
-        for name, part in parts.items():
+        for name, part in _teach(critic, real, made, lr, number).items():
             curves[name].append(part.item())
     return critic.finished(), dict(curves)
 
@@ -78,8 +88,13 @@ def fine_tune(
     noise under every loss. Nothing is written, and the run stays as it is.
 
     Args:
-        loss: its ramp counts steps of this tuning. lr: of Adam. critic: where ``loss.adversarial`` is above 0, the
-            discriminator to begin with, which learns in place; by default a fresh one.
+        run: whose VAE is copied.
+        loss: its ramp counts steps of this tuning.
+        steps: of Adam.
+        seed: of all draws.
+        lr: the highest rate.
+        critic: where ``loss.adversarial`` is above 0, the discriminator to begin with, which learns in place; by
+            default a fresh one.
 
     Returns:
         The tuned VAE, and of every step the loss, its parts (unweighted) and the seconds it took.
@@ -105,11 +120,8 @@ def fine_tune(
         )
         vae.learn(value, rate, number)
         if judge and ramp(number + 1, loss) > 0:
-            judge.module.requires_grad_(True)
-            real, made = (shown(x.detach(), output.scale, asked) for x in (images, output.reconstruction))
-            verdict, verdicts = judged(judge, real, made)
-            judge.learn(verdict, loss.discriminator_lr * rate / lr, number)
-            parts |= verdicts
+            pictures = (shown(x.detach(), output.scale, asked) for x in (images, output.reconstruction))
+            parts |= _teach(judge, *pictures, loss.discriminator_lr * rate / lr, number)
         for name, part in {"loss": value, **parts}.items():
             curves[name].append(part.item())
         curves["seconds"].append(time.perf_counter() - start)

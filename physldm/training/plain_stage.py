@@ -72,8 +72,11 @@ def train_plain(
     The same seed gives the same start, images and noise under every weight. Nothing is written.
 
     Args:
-        images: in [−1, 1]; H and W multiples of the code's downsampling. kl_weight: see :func:`plain_loss`.
+        images: in [−1, 1]; H and W multiples of the code's downsampling.
+        kl_weight: see :func:`plain_loss`.
         steps: by default 400, and a few in the ``smoke`` preset.
+        seed: of the start, the order and the noise.
+        config: of the networks.
 
     Returns:
         The VAE, ready to use, and the curves of ``reconstruction`` and ``kl``, ``{name: (steps, values)}``.
