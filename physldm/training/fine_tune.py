@@ -84,17 +84,15 @@ def fine_tune(
 ) -> tuple[PhysicsVAE, Curves]:
     """Trains a copy of a run's VAE for some more steps, on the run's training slices but with ``loss``.
 
-    The rate warms up over a tenth of the steps and then falls to zero. The same seed gives the same slices, mirrors and
-    noise under every loss. Nothing is written, and the run stays as it is.
+    The rate warms up over a tenth of the steps, then falls to zero. Slices, mirrors and noise follow from the seed alone.
 
     Args:
-        run: whose VAE is copied.
+        run: whose VAE is copied; it stays as it is.
         loss: its ramp counts steps of this tuning.
         steps: of Adam.
         seed: of all draws.
         lr: the highest rate.
-        critic: where ``loss.adversarial`` is above 0, the discriminator to begin with, which learns in place; by
-            default a fresh one.
+        critic: the discriminator to begin with, which learns in place; by default a fresh one.
 
     Returns:
         The tuned VAE, and of every step the loss, its parts (unweighted) and the seconds it took.
@@ -106,18 +104,16 @@ def fine_tune(
     fabric = make_fabric(run.config.precision, devices=1)
     vae = Learner(fabric, copy.deepcopy(run.vae).train())
     judge = Learner(fabric, critic or fresh_critic(seed), betas=CRITIC_BETAS) if loss.adversarial else None
-    perceptual = Lpips().to(fabric.device) if loss.perceptual else None
+    lpips = Lpips().to(fabric.device) if loss.perceptual else None
     stage = run.config.vae_stage.model_copy(update={"lr": lr, "warmup": steps // 10, "cosine": True})
     curves = defaultdict(list)
     for number in progress(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
         start, rate = time.perf_counter(), learning_rate(number, steps, stage)
-        drawn = draw_step(run.store, run.config, Step(seed, Who.FINE_TUNING, number)).to(fabric.device)
-        output, images, asked = drawn.through(vae)
+        drawn = draw_step(run.store, run.config, Step(seed, Who.FINE_TUNING, number))
+        output, images, asked = drawn.to(fabric.device).through(vae)
         if judge:
             judge.module.requires_grad_(False)
-        value, parts = vae_loss(
-            output, images, asked, loss, number, perceptual=perceptual, discriminator=judge
-        )
+        value, parts = vae_loss(output, images, asked, loss, number, perceptual=lpips, discriminator=judge)
         vae.learn(value, rate, number)
         if judge and ramp(number + 1, loss) > 0:
             pictures = (shown(x.detach(), output.scale, asked) for x in (images, output.reconstruction))
