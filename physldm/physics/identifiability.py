@@ -187,30 +187,37 @@ def map_fit(
         raise ValueError(f"scans: found a magnitude of {x[:, ~signed].min():g}, expected 0 or more")
     fit = _Task(protocol, sigma, prior, signed)
     starts = _nearest_in_table(x, fit)
-    theta, cost = _minimise(starts.flatten(0, 1), x.repeat(len(starts), 1), fit)
-    theta, cost = (y.unflatten(0, (len(starts), len(x))) for y in (theta, cost))
-    order, voxels = cost.argsort(0), torch.arange(len(x))
+    ends = _minimise(starts.flatten(0, 1), x.repeat(len(starts), 1), fit)
+    theta, second = _best_and_second(*(y.unflatten(0, (len(starts), len(x))) for y in ends))
+    s, j = _with_jacobian(theta, protocol)
+    bounds = bounds_from(fisher_information(j, sigma) + fit.precision)
+    misfit = ((fit.seen(s) - x) / sigma).square().mean(-1).sqrt()
+    return MapFit(
+        _image(theta.exp(), where).float(),
+        _image(bounds, where).float(),
+        _image(bounds < 1, where),
+        _image(misfit, where).float(),
+        _image(second.exp(), where, torch.nan).float(),
+    )
+
+
+def _best_and_second(
+    theta: Float[Tensor, "starts n 3"], cost: Float[Tensor, "starts n"]
+) -> tuple[Tensor, Tensor]:
+    """The θ of least cost of each voxel, and that of another tissue that is as good, NaN where there is none."""
+    order, voxels = cost.argsort(0), torch.arange(cost.shape[1])
     theta, cost = theta[order, voxels], cost[order, voxels]
     differs = (theta - theta[0])[..., 1:].abs().amax(-1) > 0.05
     as_good = differs & (cost - cost[0] < 0.5)  # the cost is half of χ²
-    chosen = as_good.int().argmax(0)
-    second = torch.where(as_good.any(0)[:, None], theta[chosen, voxels].exp(), torch.nan)
-    s, j = _with_jacobian(theta[0], protocol)
-    bounds = bounds_from(fisher_information(j, sigma) + fit.precision)
-    misfit = ((fit.seen(s) - x) / sigma).square().mean(-1).sqrt()
+    second = theta[as_good.int().argmax(0), voxels]
+    return theta[0], torch.where(as_good.any(0)[:, None], second, torch.nan)
 
-    def image(values: Tensor, outside: float = 0) -> Tensor:
-        out = torch.full((*values.shape[1:], *where.shape), outside, dtype=values.dtype)
-        out[..., where] = values.movedim(0, -1)
-        return out
 
-    return MapFit(
-        image(theta[0].exp()).float(),
-        image(bounds).float(),
-        image(bounds < 1),
-        image(misfit).float(),
-        image(second, torch.nan).float(),
-    )
+def _image(values: Tensor, where: Bool[Tensor, "H W"], outside: float = 0) -> Tensor:
+    """Values of the voxels ``[n, ...]`` as pictures ``[..., H, W]``."""
+    out = torch.full((*values.shape[1:], *where.shape), outside, dtype=values.dtype)
+    out[..., where] = values.movedim(0, -1)
+    return out
 
 
 # No tissue is outside: ln PD, ln T1 (10 ms to 20 s), ln T2 (1 ms to 20 s).
