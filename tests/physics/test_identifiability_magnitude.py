@@ -84,7 +84,7 @@ def test_a_sequence_that_keeps_its_sign_is_taken_as_signed():
 @pytest.mark.parametrize("protocol", [USUAL, EARLY], ids=["usual", "early"])
 @pytest.mark.parametrize("prior", [None, Prior()], ids=["likelihood", "prior"])
 def test_no_global_search_finds_a_likelier_tissue(tissue, protocol, prior):
-    sigma, n = 0.01, 2
+    sigma, n = 0.01, 1
     draw = torch.Generator().manual_seed(tissue)
     x = complex_noise_magnitude(scans(BRAIN[[tissue] * n], protocol), sigma, draw)
     fit = map_fit(x, protocol, sigma=sigma, where=everywhere(x), prior=prior, magnitude=True)

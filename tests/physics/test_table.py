@@ -27,7 +27,7 @@ def added():
 
     @sequence(
         "imperfect inversion", "T1w", {"ti": 0.5, "efficiency": 0.9},
-        defaults={"repeats": 0}, limits=(("ti", "≤", "efficiency", lambda a: a.efficiency),), refocused=True,
+        defaults={"repeats": 1}, limits=(("ti", "≤", "efficiency", lambda a: a.efficiency),), refocused=True,
     )  # fmt: skip
     def imperfect(pd, t1, t2, *, ti, efficiency):
         return pd * (1 - (1 + efficiency) * torch.exp(-ti / t1))
@@ -42,7 +42,8 @@ def expected(pd, t1, efficiency, ti=0.5):
 
 def test_a_new_setting_and_a_new_sequence_are_known_to_an_acquisition(added):
     a = Acquisition(added, ti=0.5, efficiency=0.8)
-    assert (a.efficiency, a.repeats, a.te) == (0.8, 0, None)
+    assert (a.efficiency, a.repeats, a.te) == (0.8, 1, None)
+    assert Acquisition.usual(added, repeats=0).repeats == 0
     assert a == Acquisition(added, {"ti": 0.5, "efficiency": 0.8}) != Acquisition.usual(added)
     assert "efficiency 0.8" in str(a)
     assert isinstance(Acquisition.usual(added, repeats=3.0).repeats, int)
