@@ -8,13 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from physldm.config import VaeConfig
-from physldm.physics import AcquisitionBatch
+from physldm.physics import SEQUENCES, AcquisitionBatch
 
 from .blocks import AdaGN, Level, ResBlock, SelfAttention, zeroed
 
 CODE = 128
 PROTOCOL_FEATURES = 6
-REFOCUSED = {"spin_echo", "flair", "spin_echo_exact", "flair_exact", "tse", "dir"}
 
 
 def protocol_features(
@@ -23,7 +22,7 @@ def protocol_features(
     """What the encoder is told beside the image: log TE, log TR, log TI (0 without inversion); of the sequence
     whether it inverts and whether it refocuses; and the logarithm of the intensity that the image was divided by."""
     inverted = acquisitions.ti > 0
-    refocused = torch.tensor([[name in REFOCUSED for name in row] for row in acquisitions.sequence])
+    refocused = torch.tensor([[SEQUENCES[name].refocused for name in row] for row in acquisitions.sequence])
     log_ti = torch.where(inverted, acquisitions.ti, 1.0).log()
     times = [acquisitions.te.clamp_min(1e-3).log() + 3, acquisitions.tr.log() - 1, log_ti]
     sequence = [inverted.float(), refocused.to(log_scale)]
