@@ -101,12 +101,11 @@ def fine_tune(
         InputError: the run has no weights or no data, or LPIPS is asked for and its AlexNet has not been fetched.
         FloatingPointError: a loss is not finite.
     """
-    fabric = make_fabric(run.config.precision, devices=1)
+    fabric, curves = make_fabric(run.config.precision, devices=1), defaultdict(list)
     vae = Learner(fabric, copy.deepcopy(run.vae).train())
     judge = Learner(fabric, critic or fresh_critic(seed), betas=CRITIC_BETAS) if loss.adversarial else None
     lpips = Lpips().to(fabric.device) if loss.perceptual else None
     stage = run.config.vae_stage.model_copy(update={"lr": lr, "warmup": steps // 10, "cosine": True})
-    curves = defaultdict(list)
     for number in progress(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
         start, rate = time.perf_counter(), learning_rate(number, steps, stage)
         drawn = draw_step(run.store, run.config, Step(seed, Who.FINE_TUNING, number))
