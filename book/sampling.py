@@ -136,7 +136,7 @@ def rebuilt(run: Run) -> Tensor:
 
 @torch.inference_mode()
 def decoded(run: Run, n: int) -> Tensor:
-    """Maps of ``n`` codes drawn from the encoder's beliefs about training slices: no sampler can draw better codes."""
+    """Maps of ``n`` codes drawn from the encoder's beliefs about training slices, as a perfect denoiser would."""
     store, draw = run.store, torch.Generator().manual_seed(SEED)
     slices = store.slices("train")
     chosen = slices[torch.linspace(0, len(slices) - 1, n).round().long().numpy()]
