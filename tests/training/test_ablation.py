@@ -37,7 +37,7 @@ def test_a_stopped_ablation_goes_on(tmp_path):
     assert again[0] == first[0] and weights.stat().st_mtime_ns == before
     assert json.loads((tmp_path / "ablation.json").read_text()) == again
     assert [again[1][s] for s in SWITCHES] == [False, True, True, True]
-    assert again[0]["steps"] == base.vae_stage.steps and again[0]["seed"] == 0
+    assert again[0]["steps"] == Run(weights.parent).log("vae")["loss"][0][-1] + 1 and again[0]["seed"] == 0
     assert not Run(tmp_path / "-DPA-seed0").config.vae.gain and Run(weights.parent).config.vae.gain
     assert all(key in again[0] for _, key, _ in COLUMNS)
 
