@@ -25,6 +25,7 @@ from physldm.physics import Acquisition, AcquisitionBatch
 from physldm.progress import progress
 
 FORMAT = "physldm-2"
+ADDED_LATER = (("heads", 4),)  # a setting, and what it was while it could not be set
 AT_ONCE = 16  # slices
 
 
@@ -263,6 +264,7 @@ def make_denoiser(config: Config) -> Denoiser:
         widths=u.widths,
         blocks=u.blocks,
         attention=u.attention,
+        heads=u.heads,
         resblock_updown=u.resblock_updown,
         places=latent_shape(config)[1:] if u.places else None,
         height=u.height,
@@ -282,12 +284,14 @@ def latent_shape(config: Config) -> tuple[int, int, int]:
 
 
 def architecture(config: Config, part: str) -> str:
-    """The settings that a part's weights belong to, as text."""
+    """The settings that a part's weights belong to, as text.
+
+    One that was added later is left out where it is what it was before, so that older weights still fit.
+    """
     sections = {"vae": [config.vae], "ldm": [config.vae, config.unet, config.diffusion]}[part]
-    return json.dumps(
-        [s.model_dump(mode="json", exclude={"sampler_steps", "sampler_last"}) for s in sections],
-        sort_keys=True,
-    )
+    settings = (s.model_dump(mode="json", exclude={"sampler_steps", "sampler_last"}) for s in sections)
+    named = [{k: v for k, v in values.items() if (k, v) not in ADDED_LATER} for values in settings]
+    return json.dumps(named, sort_keys=True)
 
 
 def save_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

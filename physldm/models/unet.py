@@ -140,7 +140,7 @@ class UNet(nn.Module):
     Raises:
         ValueError: flags and widths differ in number, or heads do not divide a width.
 
-    The paper's: ``UNet(6, (256, 512, 768), 2, (False, True, True), resblock_updown=True)``.
+    The paper's: ``UNet(6, (256, 512, 768), 2, (False, True, True), heads=1, resblock_updown=True)``.
     """
 
     def __init__(
