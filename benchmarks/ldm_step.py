@@ -9,9 +9,8 @@ import torch
 
 from physldm.config import load_preset
 from physldm.diffusion import add_noise, diffusion_loss, dpm_solver, make_schedule
-from physldm.models import PhysicsVAE
+from physldm.models import PhysicsVAE, latent_shape, make_denoiser
 from physldm.physics import Acquisition, AcquisitionBatch
-from physldm.runs import latent_shape, make_denoiser
 
 from .bar import Bar, seconds
 

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from physldm.data import make_subject
-from physldm.data.bids import start_dataset, write_subject
+from physldm.data.bids import start_dataset
+from physldm.data.population import write_subject
 
 from .bar import Bar
 

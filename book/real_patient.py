@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from physldm.box import SHAPE_MM, box_affine, to_slices
 from physldm.data import average_brain
-from physldm.data.phantom import CONTRASTS, GAIN
-from physldm.data.preprocess import box_affine, estimate_gain, read_session
+from physldm.data.alignment import read_session
+from physldm.data.phantom import GAIN
 from physldm.data.sessions import find_sessions
-from physldm.physics import signal
+from physldm.physics import CONTRASTS, signal
 from physldm.physics.identifiability import Prior, map_fit
+from physldm.reconstruct import at_usual_gain, reconstruct_session, session_gains
 from physldm.runs import Run
 from physldm.show import show_images, show_maps
 
@@ -36,10 +38,9 @@ MIDDLE = 46  # slice of the pictures
 
 
 def patient(folder: Path):
-    """Scans in units of PD ``[S, 3, H, W]``, how they were taken, each one's gain, and where the lesions are."""
+    """The scans on the grid, and where the lesions are ``[S, H, W]``."""
     import nibabel as nib
     from nilearn.image import resample_img
-    from physldm.data.phantom import to_slices
 
     with tempfile.TemporaryDirectory() as room:
         anat = Path(room) / "sub-07" / "anat"
@@ -48,23 +49,15 @@ def patient(folder: Path):
             shutil.copy(folder / f"sub-07_{contrast}.nii.gz", anat)
             (anat / f"sub-07_{contrast}.json").write_text(json.dumps(sidecar))
         (session,) = find_sessions(Path(room))
-        _, stacks, notes = read_session(session, SPACING)
-    print(*session.left_out, *notes, sep="\n")
-    acquisitions = [session.scans[c].acquisition for c in CONTRASTS]
-    gains = [
-        estimate_gain(stacks[c], a, SPACING)
-        for c, a in zip(CONTRASTS, acquisitions, strict=True)
-    ]
-    scans = torch.stack(
-        [stacks[c] / g for c, g in zip(CONTRASTS, gains, strict=True)], 1
-    )
+        reading = read_session(session, SPACING)
+    print(*session.left_out, *reading.notes, sep="\n")
     image = nib.load(folder / "sub-07_lesions.nii.gz")
-    shape = tuple(scans.shape[i] for i in (3, 2, 0))
+    shape = tuple(n // SPACING for n in SHAPE_MM)
     moved = resample_img(
         image, box_affine(SPACING), shape, "nearest", force_resample=True
     )
     lesions = to_slices(torch.from_numpy(np.float32(moved.get_fdata()))) > 0.5
-    return scans, acquisitions, gains, lesions
+    return reading, lesions
 
 
 def voxelwise(scans, acquisitions, where) -> torch.Tensor:
@@ -104,7 +97,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pictures", type=Path)
     asked = parser.parse_args()
-    scans, acquisitions, gains, lesions = patient(asked.folder)
+    reading, lesions = patient(asked.folder)
+    gains, acquisitions = session_gains(reading, SPACING), reading.acquisitions
+    scans = at_usual_gain(reading, gains) / GAIN  # in units of PD
     _, fractions = average_brain(SPACING)
     inside = (scans > 0).all(1)
     # the average brain says roughly where tissue is; the inner part of each
@@ -114,15 +109,14 @@ def main() -> None:
         "lesion": inside & lesions,
         "brain": inside & (fractions.sum(1) > 0.9),
     }
-    unit = torch.tensor([GAIN, 1.0, 1.0])[:, None, None]
     found = {
-        run.name: Run(run).reconstruct(scans * GAIN, acquisitions) / unit
+        run.name: reconstruct_session(Run(run), reading, "each").maps
         for run in asked.runs
     }
     found["voxelwise fit"] = voxelwise(scans, acquisitions, places["brain"])
     content = {
         "acquisitions": [str(a) for a in acquisitions],
-        "gains": dict(zip(CONTRASTS, [round(g, 1) for g in gains], strict=True)),
+        "gains": {c: round(g, 1) for c, g in gains.items()},
         "voxels": {tissue: int(place.sum()) for tissue, place in places.items()},
         "methods": {
             name: described(maps, scans, acquisitions, places)

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from physldm.data.files import whole
 from physldm.diffusion import ddim, ddpm, dpm_solver
 from physldm.evaluation.generative import (
     TissueClassifier,
@@ -26,14 +27,10 @@ from physldm.evaluation.generative import (
     frechet_distance,
     frechet_interval,
 )
+from physldm.models import latent_shape
 from physldm.progress import progress
-from physldm.runs import (
-    FORMAT,
-    Run,
-    latent_shape,
-    load_tensors,
-    save_tensors,
-)
+from physldm.runs import Run
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 SAMPLERS = {
@@ -50,7 +47,6 @@ BOOTSTRAPPED = ("DDPM 1000", "DPM-Solver++ 20")
 BATCH = 32
 SEED = 12
 BRAINS = 16  # what the seconds are given for
-PART = "sampling of chapter 12"
 
 
 def starts(run: Run, number: int) -> tuple[Tensor, Tensor | None]:
@@ -71,12 +67,12 @@ def draw_batch(
     """Maps of a batch's first ``n``, ``[n, 3, H, W]``, from one sampler; calls of the network."""
     noise, heights = starts(run, number)
     noise, heights = noise[:n], None if heights is None else heights[:n]
-    denoiser, calls = run.denoiser(heights), 0
+    model, calls = run.model(heights), 0
 
     def counted(x: Tensor, t: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
-        return denoiser(x, t)
+        return model(x, t)
 
     more = {}
     if name.startswith("DDPM"):
@@ -110,12 +106,10 @@ def draw_all(
     for number in bar:
         file = parts / f"{name.replace(' ', '-')}-{number:03d}.safetensors"
         if not file.exists():
-            save_tensors(
-                file,
-                draw_batch(run, name, number, bf16),
-                {"format": FORMAT, "architecture": PART},
-            )
-        drawn.append(load_tensors(file, PART)[0])
+            batch = draw_batch(run, name, number, bf16)
+            with whole(file) as part:
+                save_file({k: x.contiguous() for k, x in batch.items()}, part)
+        drawn.append(load_file(file))
     maps = torch.cat([part["maps"] for part in drawn])[:n]
     return maps, int(drawn[0]["calls"])
 
@@ -242,9 +236,8 @@ def main() -> None:
             name: [round(x, 4) for x in ends] for name, ends in intervals.items()
         },
     }
-    part = asked.out.with_name(asked.out.name + ".part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(asked.out)
+    with whole(asked.out) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(parts)
 
 

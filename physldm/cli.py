@@ -1,4 +1,8 @@
-"""The command line: ``physldm`` heads, phantom, prepare, train, evaluate, reconstruct, sample, scan, ablate and so on."""
+"""The command line: ``physldm`` heads, phantom, prepare, train, evaluate, reconstruct, sample, scan, ablate and so on.
+
+Each command parses, calls and prints. It imports what it calls inside itself: torch and nilearn take seconds to import,
+and ``physldm --help`` or a mistyped option should not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,17 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
+from physldm.config import Gain, Mixture, Stage, presets
 from physldm.errors import InputError, writing
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-Run_ = Annotated[Path, typer.Option("--run", help="run directory")]
-Out = Annotated[Path, typer.Option("--out", help="a new or empty folder")]
-Data = Annotated[Path | None, typer.Option("--data", help="a slice store; the embedded phantom by default")]
+RunFolder = Annotated[Path, typer.Option("--run", help="run directory")]
+NewFolder = Annotated[Path, typer.Option("--out", help="a new or empty folder")]
+StoreFolder = Annotated[
+    Path | None, typer.Option("--data", help="a slice store; the embedded phantom by default")
+]
+Preset = Annotated[str, typer.Option(help=", ".join(presets()))]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="section.key=value")]
 
 
 @app.command()
@@ -25,7 +34,7 @@ def heads(
     source: Annotated[Path | None, typer.Option("--from", help="a folder that has them already")] = None,
 ) -> None:
     """Download 16 public label maps of individual heads (27 MB, Apache 2.0), for phantom --anatomy."""
-    from physldm.data.download import fetch_heads
+    from physldm.fetch.heads import fetch_heads
 
     fetch_heads(out, source)
     print(f"{out}: use it as physldm phantom --anatomy {out}, or train --set data.anatomy={out}")
@@ -33,41 +42,28 @@ def heads(
 
 @app.command()
 def phantom(
-    out: Out,
+    out: NewFolder,
     anatomy: Annotated[str, typer.Option(help="icbm152, a label map, or a folder of label maps")] = "icbm152",
     subjects: Annotated[int, typer.Option(min=1)] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     spacing: Annotated[int, typer.Option(min=1, max=2, help="voxel size in mm")] = 1,
-    partial_volume: Annotated[
-        str, typer.Option(help="properties or signals: what a voxel mixes")
-    ] = "properties",
+    partial_volume: Annotated[Mixture, typer.Option(help="what a voxel mixes")] = "properties",
     header_te: Annotated[
         bool, typer.Option(help="write TE 0.455 s into T2w sidecars, as OASIS-3's headers do")
     ] = False,
 ) -> None:
     """Make subjects and their scans, as a BIDS dataset with the true maps."""
-    from physldm.data import anatomies, check_anatomies, make_subject
-    from physldm.data.bids import new_dataset, start_dataset, write_participants, write_subject
-    from physldm.data.phantom import MIXTURES
-    from physldm.progress import progress
+    from physldm.data.population import phantom_dataset
 
-    if partial_volume not in MIXTURES:
-        raise InputError(f"--partial-volume: found {partial_volume!r}, expected {' or '.join(MIXTURES)}")
-    heads = anatomies(anatomy)
-    used = {f"sub-{i + 1:03d}": heads[i % len(heads)] for i in range(subjects)}
-    check_anatomies(used.values())
-    with new_dataset(out, "physldm phantom") as root:
-        truth = root / "derivatives" / "truth"
-        start_dataset(truth, "physldm phantom: true maps", derivative=True, PartialVolume=partial_volume)
-        write_participants(root, used)
-        # one anatomy after the other, so that each is read once
-        for name in progress(
-            sorted(used, key=lambda name: used[name]), desc="making subjects", unit="subject"
-        ):
-            subject = make_subject(
-                seed, int(name[4:]) - 1, anatomy=used[name], spacing=spacing, partial_volume=partial_volume
-            )
-            write_subject(root, name, subject, header_te=header_te)
+    phantom_dataset(
+        out,
+        anatomy=anatomy,
+        subjects=subjects,
+        seed=seed,
+        spacing=spacing,
+        partial_volume=partial_volume,
+        header_te=header_te,
+    )
 
 
 @app.command()
@@ -85,42 +81,32 @@ def prepare(
     ] = 0.1,
 ) -> None:
     """Put scans that are aligned to MNI on one grid, as slices to train on, with a report."""
-    from physldm.data.preprocess import prepare as prepare_store
-    from physldm.data.report import HTML, JSON
+    from physldm.data.prepare import prepare as prepare_store
+    from physldm.data.report import summary
 
-    store = prepare_store(
-        bids_dir, out, spacing=spacing, heldout=heldout, seed=seed, effective_te=effective_te
-    )
-    sessions = json.loads((out / JSON).read_text(encoding="utf-8"))
-    skipped = [s for s in sessions if s["split"] is None]
-    train, apart = len(store.sessions("train")), len(store.sessions("heldout"))
-    reasons = "; ".join(s["left_out"][0] for s in skipped[:3])
-    print(f"taken: {train + apart} sessions, {train} to train on and {apart} held out")
-    print(f"skipped: {len(skipped)} sessions{reasons and f'; first: {reasons}'}")
-    print(f"report: {out / HTML}")
+    prepare_store(bids_dir, out, spacing=spacing, heldout=heldout, seed=seed, effective_te=effective_te)
+    print(summary(out))
 
 
 @app.command()
 def train(
-    run: Run_,
-    preset: Annotated[str, typer.Option(help="smoke, laptop or paper")] = "laptop",
-    data: Data = None,
-    stage: Annotated[str, typer.Option(help="all, vae or ldm")] = "all",
-    changes: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+    run: RunFolder,
+    preset: Preset = "laptop",
+    data: StoreFolder = None,
+    stage: Stage = "all",
+    changes: Changes = None,
 ) -> None:
     """Train the VAE and the latent diffusion model; go on where a stopped run ended."""
     from physldm.config import load_preset
     from physldm.training import train as train_run
 
-    if stage not in ("all", "vae", "ldm"):
-        raise InputError(f"--stage: found {stage!r}, expected all, vae or ldm")
     train_run(run, load_preset(preset, changes), stage, data)
 
 
 @app.command()
 def evaluate(
-    run: Run_,
-    data: Data = None,
+    run: RunFolder,
+    data: StoreFolder = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
 ) -> None:
     """Score a run on its held-out subjects, and write metrics.json into the run; with --data on those of another store."""
@@ -141,71 +127,31 @@ def evaluate(
 
 @app.command()
 def reconstruct(
-    run: Run_,
+    run: RunFolder,
     input_dir: Annotated[
         Path, typer.Option("--input", help="a subject's folder, or a dataset, aligned to MNI")
     ],
-    out: Out,
+    out: NewFolder,
     gain: Annotated[
-        str,
+        Gain | None,
         typer.Option(
             help="each: estimate one per scan; common: one per session; none: the run was trained on such scans. "
             "By default none after training on measured scans, else each"
         ),
-    ] = "",
+    ] = None,
     effective_te: Annotated[float, typer.Option(min=0.01, max=0.2, help="see physldm prepare")] = 0.1,
 ) -> None:
     """Turn a subject's scans, any of T1w, T2w and FLAIR, into PD, T1 and T2 maps."""
-    import torch
-    from tqdm.auto import tqdm
+    from physldm.reconstruct import reconstruct_dataset
+    from physldm.runs import Run
 
-    from physldm.data.bids import new_dataset, write_maps
-    from physldm.data.phantom import CONTRASTS, GAIN
-    from physldm.data.preprocess import box_affine, estimate_gain, read_session
-    from physldm.data.sessions import find_sessions
-    from physldm.progress import progress
-    from physldm.runs import Run, read_facts
-
-    if gain not in ("", "each", "common", "none"):
-        raise InputError(f"--gain: found {gain!r}, expected each, common or none")
-    opened = Run(run)
-    gain = gain or ("none" if read_facts(run).get("measured") else "each")
-    opened.vae  # noqa: B018 - what is wrong with the run is said before anything is written
-    spacing, done = opened.config.data.spacing, 0
-    sessions = find_sessions(input_dir, effective_te)
-    with new_dataset(out, f"physldm reconstruct, run {opened.folder.name}", derivative=True) as root:
-        for session in progress(sessions, desc="reconstructing", unit="session"):
-            taken, stacks, notes = read_session(session, spacing)
-            filled = [f"{scan.file}: {note}" for scan in taken.values() for note in scan.notes]
-            for line in (*session.left_out, *filled, *notes):
-                tqdm.write(line)
-            if not stacks:
-                continue
-            acquisitions = [taken[c].acquisition if c in taken else None for c in CONTRASTS]
-            gains = {c: estimate_gain(stacks[c], taken[c].acquisition, spacing) for c in stacks}
-            if gain != "each":
-                mean = torch.tensor(list(gains.values())).log().mean().exp().item()
-                gains = dict.fromkeys(gains, mean if gain == "common" else GAIN)
-            absent = torch.zeros_like(next(iter(stacks.values())))
-            scans = torch.stack(
-                [stacks[c] * (GAIN / gains[c]) if c in stacks else absent for c in CONTRASTS], 1
-            )
-            maps = opened.reconstruct(scans, acquisitions)
-            # PD of CSF is about 1; where no scan has anything there is no tissue
-            maps = maps / torch.tensor([GAIN, 1.0, 1.0])[:, None, None] * (scans > 0).any(1, keepdim=True)
-            visit = f"ses-{session.session}" if session.session else ""
-            folder = root / f"sub-{session.subject}" / visit / "anat"
-            write_maps(folder, session.name, maps, box_affine(spacing))
-            tqdm.write(f"{session.name}: gains " + ", ".join(f"{c} {g:.3g}" for c, g in gains.items()))
-            done += 1
-        if not done:
-            raise InputError(f"{input_dir}: found no scan that can be used; the lines above say why")
+    reconstruct_dataset(Run(run), input_dir, out, gain, effective_te)
 
 
 @app.command()
 def sample(
-    run: Run_,
-    out: Out,
+    run: RunFolder,
+    out: NewFolder,
     n: Annotated[int, typer.Option("-n", min=1, help="how many brains")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     steps: Annotated[int | None, typer.Option(min=2, help="of the sampler; the run's own by default")] = None,
@@ -215,41 +161,38 @@ def sample(
     guidance: Annotated[float, typer.Option(min=0, help="how much more the heights count")] = 0.0,
 ) -> None:
     """Make new brains: PD, T1 and T2 of one axial slice each, or of a stack of slices."""
-    import torch
-
+    from physldm.box import stack_affine
     from physldm.data.bids import new_dataset, write_maps
-    from physldm.data.phantom import GAIN
-    from physldm.data.preprocess import stack_affine
+    from physldm.data.population import subject_name
+    from physldm.reconstruct import in_units_of_pd
     from physldm.runs import Run
 
-    opened, stack = Run(run), _stack(heights) if heights else None
+    opened, stack = Run(run), _heights(heights) if heights else None
     if steps and steps > opened.config.diffusion.timesteps:
         raise InputError(f"--steps: found {steps}, expected at most {opened.config.diffusion.timesteps}")
-    affine = stack_affine(opened.config.data.spacing, stack or range(0, 1, opened.config.data.spacing))
-    unit = torch.tensor([GAIN, 1.0, 1.0])[:, None, None]
+    affine = stack_affine(opened.config.data.spacing, stack or (0,))
     with new_dataset(out, "physldm samples", derivative=True) as root:
-        maps = opened.sample(n, seed, steps, stack, guidance)
+        maps = in_units_of_pd(opened.sample(n, seed, steps, stack, guidance))
         for i, brain in enumerate(maps.unflatten(0, (n, -1))):
-            name = f"sub-{i + 1:03d}"
-            write_maps(root / name / "anat", name, brain / unit, affine)
+            write_maps(root / subject_name(i) / "anat", subject_name(i), brain, affine)
 
 
-def _stack(heights: str) -> range:
+def _heights(text: str) -> range:
     try:
-        found = range(*(int(part) for part in heights.split(":", 2)))
-        if heights.count(":") == 2 and len(found) and min(found) >= 0 and found.step > 0:
+        found = range(*(int(part) for part in text.split(":", 2)))
+        if text.count(":") == 2 and len(found) and min(found) >= 0 and found.step > 0:
             return found
     except ValueError:
         pass
-    raise InputError(f"--heights: found {heights!r}, expected START:STOP:STEP in whole mm, such as 60:128:4")
+    raise InputError(f"--heights: found {text!r}, expected START:STOP:STEP in whole mm, such as 60:128:4")
 
 
 @app.command()
 def ablate(
     out: Annotated[Path, typer.Option("--out", help="a new folder, or an earlier one to go on with")],
-    preset: Annotated[str, typer.Option(help="smoke, laptop or paper")] = "laptop",
+    preset: Preset = "laptop",
     seed: Annotated[list[int] | None, typer.Option(min=0, help="may be given several times")] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+    changes: Changes = None,
 ) -> None:
     """Train and score the 16 rows of the paper's Table 1 on made-up brains; a stopped run goes on."""
     from physldm.config import load_preset
@@ -260,7 +203,8 @@ def ablate(
         found.append(row)
         on = ", ".join(s for s in SWITCHES if row[s]) or "none"
         print(f"{len(found)}: {on}; seed {row['seed']}: fixed.psnr {row['fixed.psnr']:.2f} dB", flush=True)
-    (out / "table.md").write_text(table(found) + "\n", encoding="utf-8")
+    with writing(out / "table.md", "a file to write to"):
+        (out / "table.md").write_text(table(found) + "\n", encoding="utf-8")
     print(table(found))
 
 
@@ -271,7 +215,7 @@ def lpips(
     ] = None,
 ) -> None:
     """Get LPIPS' AlexNet (64 MB, once) into the user's cache, and check it."""
-    from physldm.models.perceptual import fetch_backbone
+    from physldm.fetch.alexnet import fetch_backbone
 
     print(f"{fetch_backbone(source)}: checked")
 
@@ -283,9 +227,10 @@ Count = Annotated[int | None, typer.Option(help="echoes")]
 
 @app.command()
 def scan(
+    context: typer.Context,
     maps_dir: Annotated[Path, typer.Argument(help="folder with *_PDmap, *_T1map, *_T2map.nii.gz")],
     sequence: Annotated[str, typer.Option(help="a name that `physldm sequences` lists")],
-    out: Out,
+    out: NewFolder,
     te: Seconds = None,
     tr: Seconds = None,
     ti: Seconds = None,
@@ -303,8 +248,7 @@ def scan(
     from physldm.data.bids import new_dataset, read_maps, write_volume
     from physldm.physics import FIELDS, SEQUENCES, Acquisition, signal
 
-    given = locals()
-    acquisition = Acquisition(sequence, **{name: given[name] for name in FIELDS})
+    acquisition = Acquisition(sequence, **{name: context.params[name] for name in FIELDS})
     plain = sequence in ("mprage", "spin_echo", "flair")
     suffix = ("" if plain else f"acq-{sequence.replace('_', '')}_") + SEQUENCES[sequence].suffix
     brains = read_maps(maps_dir)
@@ -363,7 +307,8 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except TyperException as error:
-        message = f"{error.format_message().rstrip('.')} (see physldm --help)"
+        # of an option with few choices typer says that it is a Python value error
+        message = f"{error.format_message().replace('Value error, ', '').rstrip('.')} (see physldm --help)"
     except InputError as error:
         message = str(error)
     except Abort:

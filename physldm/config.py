@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from physldm.errors import InputError
+
+Mixture = Literal["properties", "signals"]  # what a voxel of several tissues mixes
+# Of scans to reconstruct: one gain is estimated for each, one for all, or they are in the units of training.
+Gain = Literal["each", "common", "none"]
+Stage = Literal["all", "vae", "ldm"]
 
 
 class _Section(BaseModel):
@@ -25,7 +31,7 @@ class DataConfig(_Section):
     heights: tuple[int, int, int]
     train_subjects: int = Field(gt=0)
     heldout_subjects: int = Field(gt=0)
-    partial_volume: Literal["properties", "signals"] = "properties"
+    partial_volume: Mixture = "properties"
     noise: float = Field(0.01, ge=0)
     gain_sd: float = Field(0.2, ge=0)
     sequence_gain_sd: float = Field(0.0, ge=0)
@@ -155,6 +161,11 @@ class Config(_Section):
     diffusion: DiffusionConfig
     vae_stage: StageConfig
     ldm_stage: StageConfig
+
+
+def preset_name() -> str:
+    """The preset that this process works with: ``PHYSLDM_PRESET``, or ``laptop``."""
+    return os.environ.get("PHYSLDM_PRESET", "laptop")
 
 
 def presets() -> list[str]:

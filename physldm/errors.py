@@ -11,7 +11,7 @@ class InputError(ValueError):
 
 @contextmanager
 def writing(path: Path, expected: str) -> Iterator[None]:
-    """What the system refuses to write, said in one line.
+    """What the system refuses while something is written, said in one line.
 
     Raises:
         InputError: naming ``path`` and what was ``expected``.

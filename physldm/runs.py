@@ -1,4 +1,4 @@
-"""A run on disk: its configuration, weights, log and figures; and what one can do with it."""
+"""A run on disk: its configuration, weights, log and data; and what one can do with it."""
 
 from __future__ import annotations
 
@@ -11,47 +11,56 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from physldm.config import Config, read_config
-from physldm.data.slices import ABSENT, SliceStore, phantom_fingerprint, phantom_store
-from physldm.diffusion import dpm_solver, log_snr_timesteps, make_schedule
+from physldm.config import Config, preset_name, read_config
+from physldm.data.population import phantom_fingerprint, phantom_store
+from physldm.data.slices import ABSENT, SliceStore
+from physldm.diffusion import dpm_solver, guided, log_snr_timesteps, make_schedule
 from physldm.diffusion.samplers import Callback, Model
 from physldm.errors import InputError
-from physldm.models import PhysicsVAE, UNet
+from physldm.models import Denoiser, PhysicsVAE, UNet, latent_shape, make_denoiser
 from physldm.physics import Acquisition, AcquisitionBatch
 from physldm.progress import progress
+from physldm.weights import architecture, load_weights
 
-FORMAT = "physldm-2"
-ADDED_LATER = (("heads", 4),)  # a setting, and what it was while it could not be set
 AT_ONCE = 16  # slices
 
 
-def preset_name() -> str:
-    """The preset that this process works with: ``PHYSLDM_PRESET``, or ``laptop``."""
-    return os.environ.get("PHYSLDM_PRESET", "laptop")
-
-
 def open_run(folder: Path | str | None = None) -> Run:
-    """A run directory; by default the one of the current preset below ``runs`` (or ``PHYSLDM_RUNS``)."""
+    """A run directory; by default the one of the current preset below ``PHYSLDM_RUNS``, or else below the folder
+    ``runs`` that the working directory has, or one of those it lies in.
+
+    Raises:
+        InputError: there is no such run.
+    """
     if folder is None:
-        root = Path(os.environ.get("PHYSLDM_RUNS", Path(__file__).parents[1] / "runs"))
-        folder = root / preset_name()
-    return Run(Path(folder))
+        here = Path.cwd()
+        near = [
+            above / "runs" for above in (here, *here.parents) if (above / "runs" / preset_name()).is_dir()
+        ]
+        folder = Path(os.environ.get("PHYSLDM_RUNS", near[0] if near else here / "runs")) / preset_name()
+    return Run(folder)
 
 
 class Run:
     """A finished or unfinished training on disk; weights are read when first asked for.
 
     Raises:
-        InputError: no such run, or one of another format or architecture.
+        InputError: no such run. Its weights are judged when they are read: see :func:`physldm.weights.load_tensors`.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.config: Config = read_config(folder / "config.toml")
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        self.config: Config = read_config(self.folder / "config.toml")
+
+    def check(self) -> None:
+        """Reads the VAE, so that what is wrong with the run is said before anything else is done.
+
+        Raises:
+            InputError: there are no weights, or damaged ones, or those of another architecture.
+        """
+        _ = self.vae
 
     @cached_property
     def vae(self) -> PhysicsVAE:
@@ -61,20 +70,21 @@ class Run:
         return model.eval().to(memory_format=torch.channels_last)
 
     @cached_property
-    def _ldm(self) -> Denoiser:
+    def ldm(self) -> Denoiser:
+        """The trained denoiser with its statistics, ready to use."""
         model = make_denoiser(self.config)
         load_weights(self.folder / "ldm.safetensors", model, architecture(self.config, "ldm"))
         return model.eval().to(memory_format=torch.channels_last)
 
     @property
     def unet(self) -> UNet:
-        """The trained denoiser (moving average of its weights)."""
-        return self._ldm.unet
+        """The denoiser's network (moving average of its weights)."""
+        return self.ldm.unet
 
     @property
     def latent_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel of the code, ``[C, 1, 1]``, as used in training."""
-        return self._ldm.shift, self._ldm.scale
+        return self.ldm.shift, self.ldm.scale
 
     @cached_property
     def schedule(self):
@@ -121,7 +131,8 @@ class Run:
         """PD (scanner units), T1 (s) and T2 (s) of one brain's slices, from any of its scans.
 
         Args:
-            scans: T1w, T2w, FLAIR in scanner units. acquisitions: how each was taken; None where it is absent.
+            scans: T1w, T2w, FLAIR in scanner units.
+            acquisitions: how each was taken; None where it is absent.
         """
         present = torch.tensor([[a is not None for a in acquisitions]])
         row = [a or ABSENT for a in acquisitions]
@@ -132,24 +143,16 @@ class Run:
             maps.append(self.vae.decode(mean))
         return torch.cat(maps)
 
-    def denoiser(self, heights: Float[Tensor, " n"] | None = None, guidance: float = 0.0) -> Model:
+    def model(self, heights: Float[Tensor, " n"] | None = None, guidance: float = 0.0) -> Model:
         """What a sampler asks: the network's answer at ``(x_t [n, C, h, w], t [n])``, for slices at these heights.
 
-        Equation: eq-guidance. One call of the network, two with ``guidance``, which needs a run that knows heights.
-
         Args:
-            heights: mm; any, if none are given. guidance: by how much more than they should the heights count.
+            heights: mm; any, if none are given.
+            guidance: see :func:`physldm.diffusion.guided`; needs a run that knows heights.
         """
         if heights is None or guidance == 0:
             return lambda x, t: self.unet(x, t, heights)
-
-        def guided(x: Tensor, t: Tensor) -> Tensor:
-            told = torch.cat([heights, torch.full_like(heights, torch.nan)])
-            known, unknown = self.unet(torch.cat([x, x]), torch.cat([t, t]), told).chunk(2)
-            # v = v(h) + w (v(h) − v(any))
-            return known + guidance * (known - unknown)
-
-        return guided
+        return guided(self.unet, heights, guidance)
 
     @torch.inference_mode()
     def sample(
@@ -164,10 +167,14 @@ class Run:
         """``n`` new brains: one axial slice each of PD (scanner units), T1 (s) and T2 (s).
 
         Args:
-            steps: of DPM-Solver++; the configuration's by default. heights: mm above the bottom of the box; every
-                brain is drawn at each of them, from the same noise, one brain's slices after another's. Without them a
-                brain lies anywhere between the lowest and the highest slice of training. guidance: see
-                :meth:`denoiser`. callback: see :func:`physldm.diffusion.dpm_solver`; it is shown the codes by sixteens.
+            n: how many.
+            seed: of the noise; the first of many brains are the first of few.
+            steps: of DPM-Solver++; the configuration's by default.
+            heights: mm above the bottom of the box; every brain is drawn at each of them, from the same noise, one
+                brain's slices after another's. Without them a brain lies anywhere between the lowest and the highest
+                slice of training.
+            guidance: see :meth:`model`.
+            callback: see :func:`physldm.diffusion.dpm_solver`; it is shown the codes by sixteens.
 
         Raises:
             InputError: heights or guidance are asked of a run whose network is not told of heights.
@@ -180,6 +187,17 @@ class Run:
         if heights is not None:
             told = torch.tensor(heights, dtype=torch.float32).repeat(n)
             noise = noise.repeat_interleave(len(heights), 0)
+        return self.decode(self._draw(noise, told, steps, guidance, callback))
+
+    def _draw(
+        self,
+        noise: Float[Tensor, "n C h w"],
+        told: Float[Tensor, " n"] | None,
+        steps: int | None,
+        guidance: float,
+        callback: Callback | None,
+    ) -> Float[Tensor, "n C h w"]:
+        """The codes that DPM-Solver++ makes of noise, sixteen at a time, with a bar."""
         diffusion, codes = self.config.diffusion, []
         steps = steps or diffusion.sampler_steps
         starts = range(0, len(noise), AT_ONCE)
@@ -195,7 +213,7 @@ class Run:
                 part = slice(start, start + AT_ONCE)
                 codes.append(
                     dpm_solver(
-                        self.denoiser(None if told is None else told[part], guidance),
+                        self.model(None if told is None else told[part], guidance),
                         noise[part],
                         self.schedule,
                         steps=steps,
@@ -204,7 +222,7 @@ class Run:
                         callback=each,
                     )
                 )
-        return self.decode(torch.cat(codes))
+        return torch.cat(codes)
 
     @torch.inference_mode()
     def decode(self, codes: Float[Tensor, "n C h w"]) -> Float[Tensor, "n 3 H W"]:
@@ -214,7 +232,7 @@ class Run:
 
     def _start(self, n: int, seed: int) -> tuple[Float[Tensor, "n C h w"], Float[Tensor, " n"] | None]:
         """The noise that each brain begins with, and how high it lies: the first of many are the first of few."""
-        draw, (low, high) = torch.Generator().manual_seed(seed), self._ldm.span
+        draw, (low, high) = torch.Generator().manual_seed(seed), self.ldm.span
         rows = [
             (torch.randn(latent_shape(self.config), generator=draw), torch.rand((), generator=draw))
             for _ in range(n)
@@ -239,96 +257,3 @@ def read_facts(folder: Path) -> dict:
             f"{file}: missing or unreadable, expected what physldm train writes beside config.toml"
         )
     return facts
-
-
-class Denoiser(nn.Module):
-    """The UNet with the statistics that belong to it, so that neither is saved without the other: mean and standard
-    deviation of each channel of the codes, the lowest and the highest slice (mm)."""
-
-    def __init__(self, unet: UNet, channels: int):
-        super().__init__()
-        self.unet = unet
-        self.register_buffer("shift", torch.zeros(channels, 1, 1))
-        self.register_buffer("scale", torch.ones(channels, 1, 1))
-        self.register_buffer("span", torch.zeros(2))
-
-    def forward(self, x: Tensor, t: Tensor, height: Tensor | None = None) -> Tensor:
-        return self.unet(x, t, height)
-
-
-def make_denoiser(config: Config) -> Denoiser:
-    """A fresh UNet for the codes of ``config``'s VAE."""
-    u, channels = config.unet, config.vae.latent_channels
-    unet = UNet(
-        channels,
-        widths=u.widths,
-        blocks=u.blocks,
-        attention=u.attention,
-        heads=u.heads,
-        resblock_updown=u.resblock_updown,
-        places=latent_shape(config)[1:] if u.places else None,
-        height=u.height,
-    )
-    return Denoiser(unet, channels)
-
-
-def image_size(config: Config) -> tuple[int, int]:
-    """H, W of a slice."""
-    return 224 // config.data.spacing, 160 // config.data.spacing
-
-
-def latent_shape(config: Config) -> tuple[int, int, int]:
-    """C, h, w of a code."""
-    (height, width), factor = image_size(config), config.vae.downsampling
-    return config.vae.latent_channels, height // factor, width // factor
-
-
-def architecture(config: Config, part: str) -> str:
-    """The settings that a part's weights belong to, as text.
-
-    One that was added later is left out where it is what it was before, so that older weights still fit.
-    """
-    sections = {"vae": [config.vae], "ldm": [config.vae, config.unet, config.diffusion]}[part]
-    settings = (s.model_dump(mode="json", exclude={"sampler_steps", "sampler_last"}) for s in sections)
-    named = [{k: v for k, v in values.items() if (k, v) not in ADDED_LATER} for values in settings]
-    return json.dumps(named, sort_keys=True)
-
-
-def save_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file whole or not at all."""
-    part = file.with_name(file.name + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
-    part.replace(file)
-
-
-def load_tensors(file: Path, expected_architecture: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file that belongs to this architecture.
-
-    Raises:
-        InputError: missing, damaged, of another format or of another architecture.
-    """
-    if not file.exists():
-        raise InputError(
-            f"{file}: missing, expected weights; train first with physldm train --run {file.parent}"
-        )
-    try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: damaged: {error}") from None
-    if metadata.get("format") != FORMAT:
-        raise InputError(f"{file}: format: found {metadata.get('format')!r}, expected {FORMAT!r}")
-    if metadata.get("architecture") != expected_architecture:
-        raise InputError(
-            f"{file}: architecture: found {metadata.get('architecture')}, expected {expected_architecture}"
-        )
-    return tensors, metadata
-
-
-def load_weights(file: Path, model: nn.Module, expected_architecture: str) -> None:
-    tensors, _ = load_tensors(file, expected_architecture)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(f"{file}: weights: {str(error).splitlines()[-1].strip()}") from None

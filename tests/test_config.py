@@ -1,7 +1,22 @@
+from typing import get_args, get_type_hints
+
 import pytest
 
-from physldm.config import Config, load_preset, presets, read_config, to_toml
+from physldm.config import (
+    Config,
+    DataConfig,
+    DiffusionConfig,
+    Mixture,
+    VaeConfig,
+    load_preset,
+    presets,
+    read_config,
+    to_toml,
+)
+from physldm.diffusion import Prediction
+from physldm.diffusion.schedule import KINDS
 from physldm.errors import InputError
+from physldm.models.fusion import FUSIONS
 
 
 @pytest.mark.parametrize("name", presets())
@@ -32,3 +47,15 @@ def test_wrong_changes_are_named(change, words):
     with pytest.raises(InputError) as error:
         load_preset("smoke", [change])
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_choice_of_the_configuration_is_what_the_code_knows():
+    """config imports no torch, so it writes these out again."""
+    choices = {
+        (DataConfig, "partial_volume"): get_args(Mixture),
+        (VaeConfig, "fusion"): tuple(FUSIONS),
+        (DiffusionConfig, "schedule"): KINDS,
+        (DiffusionConfig, "prediction"): get_args(Prediction),
+    }
+    for (section, name), known in choices.items():
+        assert set(get_args(get_type_hints(section)[name])) == set(known)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from physldm.config import load_preset
+from physldm.models import make_denoiser
 from physldm.models.vae import VaeOutput
-from physldm.runs import architecture, make_denoiser
 from physldm.training.losses import vae_loss
+from physldm.weights import architecture
 
 # train_vae.py at 8c6c04b (the last commit): defaults of its arguments, and the prior's factor in the loop
 KL, PRIOR, PERCEPTUAL, ADVERSARIAL = 1e-6, 0.0005, 10.0, 100.0

@@ -16,9 +16,11 @@ from jaxtyping import Float
 from scipy import ndimage
 from torch import Tensor
 
+from physldm.box import SHAPE_MM, box_affine
 from physldm.errors import InputError
 
 from .labels import (
+    CSF_OUTSIDE,
     LATERAL_VENTRICLES,
     OTHER_SOFT_TISSUE,
     SKIN,
@@ -31,8 +33,8 @@ from .labels import (
 # In this order wherever fractions are stored. An anatomy has the first four alone, or all of them.
 CLASSES = ("wm", "gm", "csf", "lesion", "deep_gm", "choroid", "fat", "muscle", "marrow")
 IN_THE_SKULL = 6  # the classes that are brain and its fluid come first
-SHAPE_MM = (160, 224, 160)  # left–right, posterior–anterior, inferior–superior
 SHELL_MM = 5.0  # how far from the ventricles the template's grey matter is in doubt
+FLUID_MM = 8.0  # half the width of the clefts that fluid fills where it is not labelled
 FAT_MM = 5.0  # how deep below the skin soft tissue is fat; deeper it is muscle
 
 
@@ -197,7 +199,7 @@ def _labelled_head(name: str) -> Anatomy:
     brain &= ~np.isin(labels, SPINAL_CORD_AND_OPTIC_NERVE)
     if not brain.any():  # it is not joined to the largest piece
         raise InputError(f"{name}: labels: found the brain apart from the rest, expected one head")
-    if not (labels == 24).any():
+    if not (labels == CSF_OUTSIDE).any():
         classes["csf"] |= _fluid_around(brain | classes["csf"], zoom) & (labels == 0)
     box = (
         np.array([[s.start, s.stop] for s in ndimage.find_objects(brain.astype(np.int8))[0]]) * zoom[:, None]
@@ -206,8 +208,7 @@ def _labelled_head(name: str) -> Anatomy:
     fractions = np.stack([_share(classes[tissue], corner, zoom) for tissue in CLASSES])
     ventricles = _share(np.isin(labels, LATERAL_VENTRICLES), corner, zoom)
     # the world is MNI's, by the centre of the brain: a label map says nothing of where its head lies in the world
-    affine = load_anatomy("icbm152").affine
-    return Anatomy(name, torch.from_numpy(fractions), torch.from_numpy(ventricles), affine)
+    return Anatomy(name, torch.from_numpy(fractions), torch.from_numpy(ventricles), box_affine(1))
 
 
 def _largest_piece(where: np.ndarray) -> np.ndarray:
@@ -215,10 +216,10 @@ def _largest_piece(where: np.ndarray) -> np.ndarray:
     return pieces == 1 + np.bincount(pieces.ravel())[1:].argmax() if where.any() else where
 
 
-def _fluid_around(brain: np.ndarray, zoom: np.ndarray, reach: float = 8.0) -> np.ndarray:
-    """CSF outside the brain, which FreeSurfer's ``aseg`` leaves unlabelled: what a closing by ``reach`` mm fills."""
-    grown = ndimage.distance_transform_edt(~brain, sampling=zoom) <= reach
-    return (ndimage.distance_transform_edt(grown, sampling=zoom) > reach) & ~brain
+def _fluid_around(brain: np.ndarray, zoom: np.ndarray) -> np.ndarray:
+    """CSF outside the brain, which FreeSurfer's ``aseg`` leaves unlabelled: what a closing by ``FLUID_MM`` fills."""
+    grown = ndimage.distance_transform_edt(~brain, sampling=zoom) <= FLUID_MM
+    return (ndimage.distance_transform_edt(grown, sampling=zoom) > FLUID_MM) & ~brain
 
 
 def _share(where: np.ndarray, corner: np.ndarray, zoom: np.ndarray) -> Float[np.ndarray, "X Y Z"]:

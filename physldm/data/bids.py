@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physldm import __version__
+from physldm.box import to_slices, to_volume
 from physldm.errors import InputError, writing
 
 from .anatomy import CLASSES
-from .files import DAMAGED
-from .phantom import CONTRASTS, Subject, to_slices, to_volume
+from .files import read_image, whole
 
 FOLDER = "a folder to write to (--out)"
-HEADER_TE = 0.455  # what most T2w headers of OASIS-3 say
 MAPS = {"PDmap": "arbitrary", "T1map": "s", "T2map": "s"}
 
 
@@ -60,26 +58,10 @@ def new_dataset(out: Path, name: str, *, derivative: bool = False) -> Iterator[P
         InputError: ``out`` exists and is not empty, or cannot be written.
     """
     out = out.resolve()
-    part = out.with_name(out.name + ".part")
     _refuse_used(out)
-    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-    start_dataset(part, name, derivative=derivative)
-    try:
+    with whole(out) as part:
+        start_dataset(part, name, derivative=derivative)
         yield part
-        if out.exists():
-            out.rmdir()
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def write_participants(folder: Path, anatomy_of: dict[str, str]) -> None:
-    """``participants.tsv``: the subjects and the anatomy each was made from, by which splits are made."""
-    rows = [f"{subject}\t{Path(anatomy).name}" for subject, anatomy in anatomy_of.items()]
-    text = "\n".join(["participant_id\tanatomy", *rows]) + "\n"
-    (folder / "participants.tsv").write_text(text, encoding="utf-8")
-    meaning = {"anatomy": {"Description": "The anatomy that the subject was made from"}}
-    write_json(folder / "participants.json", meaning)
 
 
 def write_json(file: Path, content: dict) -> None:
@@ -96,14 +78,10 @@ def write_volume(file: Path, stack: Float[Tensor, "S H W"], affine: np.ndarray, 
 
 
 def _save(image: nib.Nifti1Image, file: Path) -> None:
-    part = file.with_name("part-" + file.name)
     with writing(file, "room to write a volume"):
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole(file) as part:
             nib.save(image, part)
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def sidecar_of(file: Path) -> Path:
@@ -114,28 +92,10 @@ def read_volume(file: Path) -> tuple[Float[Tensor, "S H W"], np.ndarray]:
     """A NIfTI volume as axial slices (anterior up), and its RAS+ affine.
 
     Raises:
-        InputError: missing, damaged, not 3-D, or with values that are not finite.
+        InputError: see :func:`physldm.data.files.read_image`.
     """
-    data, affine = _read(file, dimensions=3)
-    return to_slices(torch.from_numpy(data)).contiguous(), affine
-
-
-def _read(file: Path, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    """A RAS+ array, float32, and its affine."""
-    try:
-        image = nib.as_closest_canonical(nib.load(file))
-        data = np.ascontiguousarray(image.dataobj, dtype=np.float32)
-    except FileNotFoundError:
-        raise InputError(f"{file}: missing, expected a NIfTI volume") from None
-    except DAMAGED as error:
-        raise InputError(f"{file}: damaged or cut short: {' '.join(str(error).split())}") from None
-    if set(data.shape[dimensions:]) == {1}:
-        data = data.reshape(data.shape[:dimensions])
-    if data.ndim != dimensions:
-        raise InputError(f"{file}: shape: found {data.shape}, expected {dimensions} dimensions")
-    if not np.isfinite(data).all():
-        raise InputError(f"{file}: values: found NaN or infinity, expected finite numbers")
-    return data, image.affine
+    data, image = read_image(file)
+    return to_slices(torch.from_numpy(data)).contiguous(), image.affine
 
 
 def write_maps(folder: Path, name: str, maps: Float[Tensor, "S 3 H W"], affine: np.ndarray) -> None:
@@ -164,29 +124,6 @@ def read_maps(folder: Path) -> dict[str, tuple[Float[Tensor, "S 3 H W"], np.ndar
     return sets
 
 
-def write_subject(root: Path, name: str, subject: Subject, *, header_te: bool = False) -> None:
-    """A phantom subject: scans under ``name/anat``; under ``derivatives/truth`` maps, tissue fractions
-    (``_probseg``, 4-D, in the order of its sidecar's ``LabelMap``) and scans without noise (``_desc-clean``).
-
-    Args:
-        header_te: the sidecar of the T2w scan says what OASIS-3's headers say of such a long echo train, its name
-            and TE 0.455 s, and not the effective TE that the scan was made with.
-    """
-    truth = root / "derivatives" / "truth" / name / "anat"
-    for n, (contrast, acquisition) in enumerate(zip(CONTRASTS, subject.acquisitions, strict=True)):
-        sidecar = {"Modality": "MR", "MagneticFieldStrength": 3.0, **acquisition.to_bids()}
-        if header_te and contrast == "T2w":
-            del sidecar["PulseSequenceType"]
-            sidecar |= {"SequenceName": "*spc_314ns", "EchoTime": HEADER_TE}
-        write_volume(
-            root / name / "anat" / f"{name}_{contrast}.nii.gz", subject.scans[:, n], subject.affine, sidecar
-        )
-        file = truth / f"{name}_desc-clean_{contrast}.nii.gz"
-        write_volume(file, subject.clean[:, n], subject.affine, acquisition.to_bids())
-    write_maps(truth, name, subject.maps, subject.affine)
-    write_fractions(truth / f"{name}_probseg.nii.gz", subject.fractions, subject.affine)
-
-
 def write_fractions(file: Path, fractions: Float[Tensor, "S K H W"], affine: np.ndarray) -> None:
     """Tissue fractions as one 4-D NIfTI in steps of 1/255."""
     steps = to_volume(fractions.movedim(1, 0).mul(255).round().to(torch.uint8))
@@ -197,11 +134,11 @@ def write_fractions(file: Path, fractions: Float[Tensor, "S K H W"], affine: np.
     write_json(sidecar_of(file), {"LabelMap": list(CLASSES[: fractions.shape[1]])})
 
 
-def read_fractions(file: Path) -> Float[Tensor, "S K H W"]:
-    """Tissue fractions as :func:`write_fractions` writes them.
+def read_fractions(file: Path) -> tuple[Float[Tensor, "S K H W"], np.ndarray]:
+    """Tissue fractions as :func:`write_fractions` writes them, and their RAS+ affine.
 
     Raises:
-        InputError: missing, damaged, not 4-D.
+        InputError: see :func:`physldm.data.files.read_image`.
     """
-    data, _ = _read(file, dimensions=4)
-    return to_slices(torch.from_numpy(data).movedim(-1, 0)).contiguous()
+    data, image = read_image(file, dimensions=4)
+    return to_slices(torch.from_numpy(data).movedim(-1, 0)).contiguous(), image.affine

@@ -1,9 +1,21 @@
-"""What can be wrong with an image file."""
+"""Files: images that may be damaged, and what is written whole or not at all."""
 
+from __future__ import annotations
+
+import math
+import shutil
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import SpatialImage
 
+from physldm.errors import InputError, writing
+
+MOST_VOXELS = 2**28  # a whole head with voxels of 0.4 mm
 # What nibabel raises, reading a file that is cut short, no image at all, or one with an impossible header.
 DAMAGED = (
     OSError,
@@ -16,3 +28,93 @@ DAMAGED = (
     nib.spatialimages.HeaderDataError,
     nib.orientations.OrientationError,
 )
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """What nibabel says of a bad file, in one line; nothing but nibabel's own calls belongs inside."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing, expected an image") from None
+    except DAMAGED as error:
+        raise InputError(f"{file}: damaged or cut short: {' '.join(str(error).split())}") from None
+
+
+def open_image(file: Path, dimensions: int = 3) -> SpatialImage:
+    """An image whose header is sound; its voxels are not read yet.
+
+    Args:
+        file: NIfTI, or FreeSurfer's MGH.
+        dimensions: 3 or 4. Further ones of length 1 do not count.
+
+    Raises:
+        InputError: missing, damaged, of other dimensions, not of real numbers, or voxels without a size.
+    """
+    with _reading(file):
+        image = nib.load(file)
+        shape, dtype, affine = image.shape, image.get_data_dtype(), image.affine
+    if len(shape) < dimensions or min(shape) < 1 or set(shape[dimensions:]) - {1}:
+        raise InputError(
+            f"{file}: shape: found {shape}, expected {'three' if dimensions == 3 else 'four'} dimensions"
+        )
+    if math.prod(shape) > MOST_VOXELS:
+        raise InputError(f"{file}: shape: found {shape}, expected at most {MOST_VOXELS} voxels")
+    if dtype.kind not in "iuf":
+        raise InputError(f"{file}: values: found {dtype}, expected real numbers")
+    sizes, volume = nib.affines.voxel_sizes(affine), abs(np.linalg.det(affine[:3, :3]))
+    # a voxel far flatter than its edges are long: two of its directions are nearly the same
+    if not (np.isfinite(affine).all() and volume > 0.1 * np.prod(sizes) > 0):
+        raise InputError(
+            f"{file}: voxel size: found {sizes.tolist()} mm, expected more than 0 along three directions"
+        )
+    return image
+
+
+def read_image(
+    file: Path, dimensions: int = 3, dtype: type | None = np.float32
+) -> tuple[np.ndarray, SpatialImage]:
+    """An image's voxels, turned to RAS+, and the image turned so (its affine, its header).
+
+    Args:
+        file: see :func:`open_image`.
+        dimensions: of the array.
+        dtype: of the array; as stored where it is None.
+
+    Raises:
+        InputError: see :func:`open_image`; or a value that is not finite.
+    """
+    image = open_image(file, dimensions)
+    with _reading(file):
+        image = nib.as_closest_canonical(image)
+        data = np.ascontiguousarray(image.dataobj, dtype=dtype)
+    if not np.isfinite(data).all():
+        raise InputError(f"{file}: values: found NaN or infinity, expected finite numbers")
+    return data.reshape(data.shape[:dimensions]), image
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file or a folder that is there whole or not at all: write what belongs there to the path that is handed out.
+
+    An empty folder may stand in its place. The path handed out has the same ending, by which some libraries go.
+
+    Raises:
+        InputError: the system refuses to put it in its place.
+    """
+    part = path.with_name(f"part-{path.name}")
+    _remove(part)  # of a run that was killed
+    try:
+        yield part
+        with writing(path, "to be allowed to put it there"):
+            if path.is_dir():
+                path.rmdir()
+            part.replace(path)
+    finally:
+        _remove(part)
+
+
+def _remove(path: Path) -> None:
+    """Removes what is there, if it can be: where it cannot, writing there fails and says so."""
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from physldm.errors import InputError
 
-from .files import DAMAGED
+from .files import read_image
 
 SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh")
 LATERAL_VENTRICLES = (4, 5, 43, 44)
+CSF_OUTSIDE = 24
 SKIN, OTHER_SOFT_TISSUE = 511, 507
 SPINAL_CORD_AND_OPTIC_NERVE = (512, 530)
 # Labels of each class of tissue, and of what gives no signal. Vessels get muscle's values, for flowing blood is dark in
@@ -26,7 +26,7 @@ TISSUE_OF_LABEL: dict[str, tuple[int, ...]] = {
            *range(3000, 3036), *range(4000, 4036)),
     "gm": (3, 8, 17, 18, 19, 20, 27, 29, 42, 47, 53, 54, 55, 56, 59, 61, 172,
            *range(1000, 1036), *range(2000, 2036), *range(11100, 11176), *range(12100, 12176)),
-    "csf": (*LATERAL_VENTRICLES, 14, 15, 24, 72, 259, 506),
+    "csf": (*LATERAL_VENTRICLES, 14, 15, CSF_OUTSIDE, 72, 259, 506),
     "lesion": (25, 57, 77, 78, 79),
     "deep_gm": (9, 10, 11, 12, 13, 26, 28, 48, 49, 50, 51, 52, 58, 60, 80),
     "choroid": (31, 63, 136, 137, 163, 164),
@@ -57,18 +57,8 @@ def read_label_map(file: Path) -> tuple[np.ndarray, np.ndarray]:
         InputError: missing, damaged, not 3-D, not labels, with a label that no tissue is known for, or without white
             matter, grey matter or lateral ventricles.
     """
-    try:
-        image = nib.as_closest_canonical(nib.load(file))
-        values = np.asarray(image.dataobj)
-    except FileNotFoundError:
-        raise InputError(f"{file}: missing, expected a label map") from None
-    except DAMAGED as error:
-        raise InputError(f"{file}: damaged or cut short: {' '.join(str(error).split())}") from None
-    if values.dtype.kind not in "iuf" or values.ndim != 3:
-        raise InputError(
-            f"{file}: shape: found {values.shape} of {values.dtype}, expected three dimensions of labels"
-        )
-    if not np.isfinite(values).all() or (values != np.round(values)).any():
+    values, image = read_image(file, dtype=None)
+    if (values != np.round(values)).any():
         raise InputError(f"{file}: values: found other than whole numbers, expected labels")
     labels = values.astype(np.int32)
     known = {label for group in TISSUE_OF_LABEL.values() for label in group} | {OTHER_SOFT_TISSUE}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 import torch
@@ -13,14 +14,15 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from physldm.box import SHAPE_MM, sample_at, stack_affine, to_slices
+from physldm.config import Mixture
 from physldm.physics import TISSUES, Acquisition, Tissue, signal
 from physldm.physics.noise import complex_noise_magnitude, smooth_field
 from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
-from .anatomy import CLASSES, SHAPE_MM, load_anatomy
+from .anatomy import CLASSES, load_anatomy
 
-CONTRASTS = ("T1w", "T2w", "FLAIR")
-MIXTURES = ("properties", "signals")  # what a voxel of several tissues mixes
+SQUARINGS = 6  # of a velocity, to the displacement that it makes
 GAIN = 1000.0  # scanner units per unit of PD
 # OASIS-3's most frequent settings and how many scans have them.
 MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
@@ -40,7 +42,7 @@ class Subject:
         scans: ``[S, 3, H, W]``: what the scanner stores: ``clean`` plus complex noise, magnitude.
         acquisitions: how each contrast was taken.
         gain: scanner units per unit of PD, of each contrast.
-        affine: 4 × 4, voxel of an ``[X, Y, Z]`` volume to mm (see :func:`to_volume`).
+        affine: 4 × 4, voxel of an ``[X, Y, Z]`` volume to mm (see :func:`physldm.box.to_volume`).
     """
 
     maps: Float[Tensor, "S 3 H W"]
@@ -50,16 +52,6 @@ class Subject:
     acquisitions: tuple[Acquisition, ...]
     gain: tuple[float, ...]
     affine: np.ndarray
-
-
-def to_volume(stack: Float[Tensor, "*c S H W"]) -> Float[Tensor, "*c X Y Z"]:
-    """A stack of axial slices (anterior up, left on the left) as a RAS+ volume."""
-    return stack.flip(-2).transpose(-1, -3)
-
-
-def to_slices(volume: Float[Tensor, "*c X Y Z"]) -> Float[Tensor, "Z *c H W"]:
-    """A RAS+ volume as a stack of axial slices, anterior up, left on the left."""
-    return volume.movedim(-1, 0).transpose(-1, -2).flip(-2)
 
 
 def make_subject(
@@ -77,15 +69,19 @@ def make_subject(
     """Subject number ``index`` of the population ``seed``; the same arguments give the same subject.
 
     Args:
-        anatomy: ``icbm152`` or the file of a label map. spacing: voxel size in mm (1 or 2): H, W = 224, 160 or 112, 80.
+        seed: of the population.
+        index: which subject of it.
+        anatomy: ``icbm152`` or the file of a label map.
+        spacing: voxel size in mm (1 or 2): H, W = 224, 160 or 112, 80.
         heights: which axial slices, as millimetres above the bottom of the 160 mm box; all by default.
         partial_volume: ``properties`` mixes PD, log T1 and log T2 by fraction, so that one (PD, T1, T2) per
             voxel is the whole truth; ``signals`` mixes the signals of the tissues, as a real scan does.
         noise: standard deviation of each part of the complex noise, relative to the image's maximum.
-        gain_sd: standard deviation of the logarithm of the gain between subjects. sequence_gain_sd: the same of a
-            further gain of each scan, as where a scanner is tuned anew for every sequence.
+        gain_sd: standard deviation of the logarithm of the gain between subjects.
+        sequence_gain_sd: the same of a further gain of each scan, as where a scanner is tuned anew for every
+            sequence.
     """
-    if partial_volume not in MIXTURES:
+    if partial_volume not in get_args(Mixture):
         raise ValueError(f"partial_volume: found {partial_volume!r}, expected properties or signals")
     draw = torch.Generator().manual_seed(_key(seed, index))
     grid = _grid(spacing, heights)
@@ -101,12 +97,7 @@ def make_subject(
     exact = to_slices(exact) if mixed else torch.stack([signal(maps, a) for a in acquisitions], 1)
     clean = gain[:, None, None] * to_slices(bias)[:, None] * exact
     scans = _scan(clean, noise, draw)
-    affine = np.diag([spacing, spacing, spacing, 1.0])
-    # the first voxel's centre sits half a voxel into the box
-    corner = load_anatomy(anatomy).affine[:3, 3] - 0.5
-    affine[:3, 3] = corner + spacing / 2 + np.array([0, 0, (heights or (0,))[0]])
-    if heights is not None and len(heights) > 1:
-        affine[2, 2] = heights[1] - heights[0]
+    affine = stack_affine(spacing, heights or (0,))
     return Subject(maps, fractions, clean, scans, acquisitions, tuple(gain.tolist()), affine)
 
 
@@ -116,7 +107,9 @@ def average_brain(
     """The average brain as it is, filled with a table's values; it has no lesion.
 
     Args:
-        spacing, heights: as in :func:`make_subject`.
+        spacing: as in :func:`make_subject`.
+        heights: as in :func:`make_subject`.
+        tissues: values of the classes that are not to have those of ``TISSUES``.
 
     Returns:
         maps ``[S, 3, H, W]`` (PD, T1, T2) and fractions ``[S, 4, H, W]`` (WM, GM, CSF, lesion).
@@ -175,16 +168,13 @@ def _pooled(name: str, spacing: int) -> Float[Tensor, "C X Y Z"]:
 
 def _fractions_at(name: str, spacing: int, points_mm: Float[Tensor, "A B D 3"]) -> Float[Tensor, "C A B D"]:
     """Fractions and ventricles, averaged over ``spacing`` mm around points in mm from the corner; 0 outside the box."""
-    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
     # an average over an even number of voxels lies half a voxel above the first voxel's centre
-    lower = points_mm - (1 - spacing % 2) / 2
-    where = (2 * lower / size - 1).flip(-1)[None]  # grid_sample wants z, y, x in [−1, 1]
-    return F.grid_sample(_pooled(name, spacing)[None], where, mode="bilinear", align_corners=False)[0]
+    return sample_at(_pooled(name, spacing), points_mm - (1 - spacing % 2) / 2)
 
 
-def _smooth_field(grid: _Grid, sigma_mm: float, draw: torch.Generator, channels: int = 1) -> Tensor:
+def _smooth_field(grid: _Grid, correlation: float, draw: torch.Generator, channels: int = 1) -> Tensor:
     """A smooth random field on the grid, ``[X, Y, Z]`` (or ``[C, X, Y, Z]``), mean 0 and SD 1 per channel."""
-    field = smooth_field(grid.points, SHAPE_MM, sigma_mm, draw, channels)
+    field = smooth_field(grid.points, SHAPE_MM, correlation, draw, channels)
     return field if channels > 1 else field[0]
 
 
@@ -202,9 +192,7 @@ def _warp(anatomy: str, spacing: int, grid: _Grid, draw: torch.Generator) -> tup
     scale = torch.exp(0.04 * torch.randn(3, generator=draw))
     centre = torch.tensor(SHAPE_MM) / 2
     points = centre + (grid.points - centre) / scale
-    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
-    where = (2 * points / size - 1).flip(-1)[None]
-    moved = F.grid_sample(displacement[None], where, padding_mode="border", align_corners=False)[0]
+    moved = sample_at(displacement, points, outside="border")
     warped = _fractions_at(anatomy, spacing, points + moved.movedim(0, -1)).clamp(0, 1)
     return warped[:-1], warped[-1]
 
@@ -224,17 +212,15 @@ def _velocity(anatomy: str, draw: torch.Generator) -> Float[Tensor, "3 X Y Z"]:
     return broad + fine + growth * slope
 
 
-def _integrate(velocity: Float[Tensor, "3 X Y Z"], squarings: int = 6) -> Float[Tensor, "3 X Y Z"]:
+def _integrate(velocity: Float[Tensor, "3 X Y Z"]) -> Float[Tensor, "3 X Y Z"]:
     """exp(velocity) by scaling and squaring: the displacement, in mm, of a map that can be inverted.
 
     Source: Arsigny et al. 2006; u ← u + u∘(id + u), from u = v/2ⁿ (step-squaring).
     """
     points = _coarse().points
-    size = torch.tensor(SHAPE_MM, dtype=torch.float32)
-    u = velocity / 2**squarings
-    for _ in range(squarings):
-        where = (2 * (points + u.movedim(0, -1)) / size - 1).flip(-1)[None]
-        u = u + F.grid_sample(u[None], where, padding_mode="border", align_corners=False)[0]
+    u = velocity / 2**SQUARINGS
+    for _ in range(SQUARINGS):
+        u = u + sample_at(u, points + u.movedim(0, -1), outside="border")
     return u
 
 

@@ -7,17 +7,18 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from physldm.errors import writing
+from physldm.physics import CONTRASTS
 
-from .phantom import CONTRASTS
 from .sessions import Session
 from .slices import SliceStore
 
-HTML, JSON = "report.html", "report.json"
+PAGE, ROWS = "report.html", "report.json"
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; }
@@ -35,7 +36,9 @@ def write_report(
     """Writes ``report.html`` (one file, no network) and ``report.json`` into the store's folder.
 
     Args:
-        sessions: all that were found. skipped: for each that is not in the store, what was wrong with its scans.
+        store: whose sessions were taken.
+        sessions: all that were found.
+        skipped: for each that is not in the store, what was wrong with its scans.
     """
     number = {entry["name"]: i for i, entry in enumerate(store.index["sessions"])}
     rows = []
@@ -56,9 +59,27 @@ def write_report(
     pictures = {name: _picture(store, i) for name, i in number.items()}
     # a file name may hold bytes that are no UTF-8
     page = _page(rows, pictures, store.spacing).encode("utf-8", errors="backslashreplace")
-    with writing(store.folder / HTML, "room to write a report"):
-        (store.folder / JSON).write_text(json.dumps(rows, indent=1), encoding="utf-8")
-        (store.folder / HTML).write_bytes(page)
+    with writing(store.folder / PAGE, "room to write a report"):
+        (store.folder / ROWS).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        (store.folder / PAGE).write_bytes(page)
+
+
+def summary(folder: Path) -> str:
+    """What a store's report says, in three lines.
+
+    Args:
+        folder: of the store; it has a report.
+    """
+    rows = json.loads((folder / ROWS).read_text(encoding="utf-8"))
+    splits = [row["split"] for row in rows]
+    skipped = [row for row in rows if row["split"] is None]
+    train, apart = splits.count("train"), splits.count("heldout")
+    reasons = "; ".join(row["left_out"][0] for row in skipped[:3])
+    return (
+        f"taken: {train + apart} sessions, {train} to train on and {apart} held out\n"
+        f"skipped: {len(skipped)} sessions{reasons and f'; first: {reasons}'}\n"
+        f"report: {folder / PAGE}"
+    )
 
 
 def _picture(store: SliceStore, session: int) -> str:

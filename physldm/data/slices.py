@@ -20,13 +20,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physldm.config import DataConfig
 from physldm.errors import InputError, writing
 from physldm.physics import Acquisition, AcquisitionBatch
-from physldm.progress import progress
 
-from .anatomy import anatomies, anatomy_fingerprint
-from .phantom import Subject, make_subject
+from .files import whole
 
 FORMAT = "physldm-slices-3"
 TRUTH = ("clean", "maps", "fractions")
@@ -131,16 +128,6 @@ class SliceStore:
         mask = torch.where(reached.any(1, keepdim=True), reached, taken)
         return Batch(images, AcquisitionBatch.of([[a or ABSENT for a in row] for row in rows]), mask)
 
-    def verify(self) -> None:
-        """Reads every array and compares its checksum with the one written beside it.
-
-        Raises:
-            InputError: naming the first file that is missing or has changed.
-        """
-        for session in progress(self.index["sessions"], desc="verifying", unit="session"):
-            if file := _changed(self.folder / "sessions" / session["name"]):
-                raise InputError(f"{file}: checksum: found another content, expected that of session.json")
-
 
 def _read_json(file: Path, expected: str) -> dict:
     try:
@@ -193,21 +180,24 @@ def add_session(
     """Writes one session below ``folder``, whole or not at all.
 
     Args:
-        name: of the session. subject: whose it is. source: what it was made from, compared by :func:`has_session`.
-        acquisitions: of T1w, T2w, FLAIR; None where absent. arrays: ``scans [S, 3, H, W]`` and, where truth is
-            known, ``clean [S, 3, H, W]``, ``maps [S, 3, H, W]``, ``fractions [S, K, H, W]``.
-        heights: of each slice, mm above the bottom of the box. scans: of each contrast the ``file`` it was read from
-            and what was ``filled_in``. notes: what a reader should know of the session.
+        folder: of the store.
+        name: of the session.
+        subject: whose it is.
+        source: what it was made from, compared by :func:`has_session`.
+        acquisitions: of T1w, T2w, FLAIR; None where absent.
+        arrays: ``scans [S, 3, H, W]`` and, where truth is known, ``clean [S, 3, H, W]``, ``maps [S, 3, H, W]``,
+            ``fractions [S, K, H, W]``.
+        heights: of each slice, mm above the bottom of the box.
+        scans: of each contrast the ``file`` it was read from and what was ``filled_in``.
+        notes: what a reader should know of the session.
     """
-    whole, part = folder / "sessions" / name, folder / "parts" / name
-    with writing(part, "room to write a session"):
+    session = folder / "sessions" / name
+    with writing(session, "room to write a session"):
         # an index must not stand over arrays that it was not written for
         (folder / "index.json").unlink(missing_ok=True)
-        for old in (whole, part):
-            shutil.rmtree(old, ignore_errors=True)
-        part.mkdir(parents=True)
-        whole.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        shutil.rmtree(session, ignore_errors=True)
+        with whole(session) as part:
+            part.mkdir(parents=True)
             for array, values in arrays.items():
                 np.save(part / f"{array}.npy", np.ascontiguousarray(values, dtype=np.float32))
             content = {
@@ -223,9 +213,6 @@ def add_session(
                 "files": {array: _digest(part / f"{array}.npy") for array in arrays},
             }
             (part / "session.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-            part.rename(whole)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
 
 
 def close_store(
@@ -240,12 +227,11 @@ def close_store(
     for left_over in (folder / "sessions").iterdir():
         if left_over.is_dir() and left_over.name not in split:
             shutil.rmtree(left_over, ignore_errors=True)
-    shutil.rmtree(folder / "parts", ignore_errors=True)
     sessions = []
-    for name, part in split.items():
+    for name, side in split.items():
         known = _read_json(folder / "sessions" / name / "session.json", "a session of the store")
         kept = ("name", "subject", "slices", "heights", "scans", "notes", "acquisitions", "truth")
-        sessions.append({k: known[k] for k in kept} | {"split": part})
+        sessions.append({k: known[k] for k in kept} | {"split": side})
     index = {
         "format": FORMAT,
         "fingerprint": fingerprint,
@@ -253,83 +239,7 @@ def close_store(
         "partial_volume": partial_volume,
         "sessions": sessions,
     }
-    unfinished = folder / "index.json.part"
-    with writing(unfinished, "room to write the index of a store"):
-        unfinished.write_text(json.dumps(index), encoding="utf-8")
-        unfinished.replace(folder / "index.json")
+    file = folder / "index.json"
+    with writing(file, "room to write the index of a store"), whole(file) as part:
+        part.write_text(json.dumps(index), encoding="utf-8")
     return SliceStore(folder)
-
-
-# --- a store of made-up subjects -----------------------------------------------------------------------------------
-
-
-def phantom_fingerprint(config: DataConfig, seed: int) -> str:
-    """What a phantom store's content depends on: the settings, the seed and the anatomies themselves."""
-    heads = [anatomy_fingerprint(name) for name in anatomies(config.anatomy)]
-    text = json.dumps(
-        [FORMAT, seed, config.model_dump(mode="json", exclude={"anatomy"}), heads], sort_keys=True
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def cast(config: DataConfig) -> list[tuple[str, str]]:
-    """Anatomy and split of every subject of a phantom store: no anatomy of several is in both splits."""
-    heads, count = anatomies(config.anatomy), config.train_subjects + config.heldout_subjects
-    if len(heads) == 1:
-        groups = {"train": heads, "heldout": heads}
-    else:
-        apart = min(len(heads) - 1, max(1, round(len(heads) * config.heldout_subjects / count)))
-        groups = {"train": heads[:-apart], "heldout": heads[-apart:]}
-    splits = ["train"] * config.train_subjects + ["heldout"] * config.heldout_subjects
-    places = [*range(config.train_subjects), *range(config.heldout_subjects)]
-    return [(groups[s][i % len(groups[s])], s) for s, i in zip(splits, places, strict=True)]
-
-
-def phantom_store(config: DataConfig, seed: int, folder: Path) -> SliceStore:
-    """The store of made-up subjects that ``config`` describes; made, or finished, if it is not there yet.
-
-    The last ``heldout_subjects`` are held out: splits are by subject, and by anatomy where there is more than one.
-    """
-    fingerprint = phantom_fingerprint(config, seed)
-    if (folder / "index.json").exists():
-        store = SliceStore(folder)
-        if store.fingerprint == fingerprint:
-            return store
-    parts = cast(config)
-    heights = tuple(range(*config.heights))
-    # one anatomy after the other, so that each is read once
-    for i in progress(
-        sorted(range(len(parts)), key=lambda i: parts[i]), desc="making subjects", unit="subject"
-    ):
-        name = f"sub-{i + 1:03d}"
-        if has_session(folder, name, fingerprint):
-            continue
-        subject = make_subject(
-            seed,
-            i,
-            anatomy=parts[i][0],
-            spacing=config.spacing,
-            heights=heights,
-            partial_volume=config.partial_volume,
-            noise=config.noise,
-            gain_sd=config.gain_sd,
-            sequence_gain_sd=config.sequence_gain_sd,
-        )
-        add_session(
-            folder,
-            name,
-            subject=name,
-            source=fingerprint,
-            acquisitions=subject.acquisitions,
-            arrays=subject_arrays(subject),
-            heights=heights,
-        )
-    split = {f"sub-{i + 1:03d}": part for i, (_, part) in enumerate(parts)}
-    return close_store(
-        folder, split, spacing=config.spacing, fingerprint=fingerprint, partial_volume=config.partial_volume
-    )
-
-
-def subject_arrays(subject: Subject) -> dict[str, np.ndarray]:
-    """A made-up subject's scans and truth, as a store keeps them."""
-    return {name: getattr(subject, name).numpy() for name in ("scans", *TRUTH)}

@@ -1,5 +1,6 @@
 """Diffusion: how noise is added, what the network learns, and how a sample is drawn."""
 
+from .guidance import guided
 from .objective import (
     Prediction,
     diffusion_loss,
@@ -34,6 +35,7 @@ __all__ = [
     "dpm_solver_step",
     "epsilon_from_v",
     "epsilon_from_x0",
+    "guided",
     "log_snr_timesteps",
     "make_schedule",
     "min_snr_weight",

@@ -111,7 +111,11 @@ def diffusion_loss(
     taken as a mean over elements, so that a learning rate does not depend on the latents' size.
 
     Args:
-        model_output: what the network says at (x_t, t). x0: the latents. eps: the noise put in. t: the steps.
+        model_output: what the network says at (x_t, t).
+        x0: the latents.
+        eps: the noise put in.
+        t: the steps.
+        schedule: of the noise.
         prediction: what the network is asked for, ``v``, ``epsilon`` or ``x0``.
         min_snr: γ of the min-SNR weighting (5 in its paper); ``None`` weighs all steps alike.
 

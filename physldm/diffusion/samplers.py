@@ -72,9 +72,12 @@ def dpm_solver_step(
     no step before it, and the last one goes to ᾱ = 1, where λ is infinite: both are DDIM steps.
 
     Args:
-        x_t: where we are. x0: as the network sees it there. x0_before: as it saw it one step earlier, or ``None``.
-        alpha_bar, alpha_bar_prev, alpha_bar_before: ᾱ at ``x_t``, the larger one to go to, the smaller one of
-            ``x0_before``.
+        x_t: where we are.
+        x0: as the network sees it there.
+        x0_before: as it saw it one step earlier, or ``None``.
+        alpha_bar: ᾱ at ``x_t``.
+        alpha_bar_prev: the larger one to go to.
+        alpha_bar_before: the smaller one of ``x0_before``.
     """
     ratio = (1 - alpha_bar_prev) ** 0.5 / (1 - alpha_bar) ** 0.5
     if x0_before is not None and alpha_bar_prev < 1:
@@ -101,6 +104,7 @@ def ddpm(
     Args:
         model: says v, ε or x₀ at (x_t, t).
         noise: x_T ~ N(0, I), ``[B, ...]``; its dtype and device are those of the run.
+        schedule: of the noise.
         prediction: what ``model`` says, ``v``, ``epsilon`` or ``x0``.
         generator: draws the noise of each step, on its own device: one seed, the same sample everywhere.
         callback: is shown (step index, t, x_t, x₀ as seen from there) at every step.
@@ -138,6 +142,7 @@ def ddim(
     Args:
         model: says v, ε or x₀ at (x_t, t).
         noise: x_T ~ N(0, I), ``[B, ...]``; its dtype and device are those of the run.
+        schedule: of the noise.
         steps: how many of the T steps to visit, evenly spread from T−1 down.
         eta: 0 deterministic; 1 as noisy as DDPM (and equal to it at ``steps`` = T).
         prediction: what ``model`` says, ``v``, ``epsilon`` or ``x0``.
@@ -182,6 +187,7 @@ def dpm_solver(
     Args:
         model: says v, ε or x₀ at (x_t, t).
         noise: x_T ~ N(0, I), ``[B, ...]``; its dtype and device are those of the run.
+        schedule: of the noise.
         steps: how many of the T steps to visit; one call of ``model`` each.
         even_in: what they are evenly spread in: ``lambda``, from T−1 down to ``last`` (:func:`log_snr_timesteps`), or
             ``t``, as DDIM's are. Even in t the last step is a long way in λ, and is made at first order.

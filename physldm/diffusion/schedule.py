@@ -51,7 +51,8 @@ def make_schedule(
         kind: ``linear``: β grows linearly (Ho et al. 2020); ``scaled_linear``: √β does (Rombach et al.
             2022); ``cosine``: ᾱ is a squared cosine and the betas are not used (Nichol & Dhariwal 2021).
         steps: T.
-        beta_start, beta_end: first and last β, 0 < ``beta_start`` ≤ ``beta_end`` < 1.
+        beta_start: the first β, above 0.
+        beta_end: the last β, not below the first, below 1.
 
     Raises:
         ValueError: an unknown kind, no steps, or betas out of order.
@@ -75,7 +76,8 @@ def make_schedule(
     return NoiseSchedule(alpha_bar.float())
 
 
-def _cosine_beta(steps: int, offset: float = 0.008) -> Float[Tensor, " T"]:
+def _cosine_beta(steps: int) -> Float[Tensor, " T"]:
+    offset = 0.008  # s
     # f(u) = cos²(π/2 · (u + s)/(1 + s)),   β_t = 1 − f((t + 1)/T) / f(t/T), at most 0.999
     u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     f = torch.cos(math.pi / 2 * (u + offset) / (1 + offset)) ** 2

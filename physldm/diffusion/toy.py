@@ -13,6 +13,7 @@ from .samplers import Model
 from .schedule import NoiseSchedule, add_noise
 
 MOON_NOISE = 0.07  # of a moon of radius 1
+WIDTH, WAVES = 64, 4  # of the toy network: hidden units, and wavelengths that it is shown
 
 
 def two_moons(n: int, generator: torch.Generator) -> Float[Tensor, "n 2"]:
@@ -61,15 +62,15 @@ class ToyDenoiser(nn.Module):
     It is also shown sines and cosines of both, of several wavelengths: with them it can draw sharp edges.
     """
 
-    def __init__(self, T: int, width: int = 64, waves: int = 4):
+    def __init__(self, T: int):
         super().__init__()
         self.T = T
-        self.register_buffer("frequencies", math.pi * 2.0 ** torch.arange(waves))
-        widths = [2 + 6 * waves, *[width] * 3]
+        self.register_buffer("frequencies", math.pi * 2.0 ** torch.arange(WAVES))
+        widths = [2 + 6 * WAVES, WIDTH, WIDTH, WIDTH]
         layers = [
             layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.SiLU())
         ]
-        self.layers = nn.Sequential(*layers, nn.Linear(width, 2))
+        self.layers = nn.Sequential(*layers, nn.Linear(WIDTH, 2))
 
     def forward(self, x_t: Float[Tensor, "B 2"], t: Tensor) -> Float[Tensor, "B 2"]:
         seen = torch.cat([x_t / 4, t[:, None] / self.T], -1)
@@ -89,7 +90,12 @@ def train_toy(
     """Trains a fresh :class:`ToyDenoiser` with Adam on 512 points a step, each with a noise and a t of its own.
 
     Args:
-        points: the data. prediction, min_snr: as in :func:`diffusion_loss`. steps: 1800 take a few seconds.
+        points: the data.
+        schedule: of the noise.
+        prediction: as in :func:`diffusion_loss`.
+        min_snr: as in :func:`diffusion_loss`.
+        steps: 1800 take a few seconds.
+        seed: of weights and draws.
 
     Returns:
         The network, ready to use.

@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import Batch
 from physldm.models import PhysicsVAE
 from physldm.models.encoder import scale_images
-from physldm.physics import Acquisition, AcquisitionBatch, signal
+from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch, signal
 
 from .image import fixed_psnr
 
@@ -44,7 +43,10 @@ def subset_psnr(
     """``fixed.psnr`` of every contrast, rebuilt from every subset of those that are present in all slices.
 
     Args:
-        batch: one session's slices. target: what should have come out. inside: the voxels that count.
+        vae: a trained one.
+        batch: one session's slices.
+        target: what should have come out.
+        inside: the voxels that count.
 
     Returns:
         ``subset.T1w+FLAIR.psnr.T2w`` and so on, dB.
@@ -73,8 +75,10 @@ def unseen_psnr(
     """``fixed.psnr`` of magnitudes of contrasts that nobody trained on: of the maps that were found, and the true ones.
 
     Args:
-        maps: found, PD in scanner units. truth: true ones. field: gain times bias field of the scans, by which
-            the true PD is multiplied.
+        maps: found, PD in scanner units.
+        truth: true ones.
+        field: gain times bias field of the scans, by which the true PD is multiplied.
+        inside: the voxels that count.
 
     Returns:
         ``unseen.psnr.PDw`` and so on, dB.
@@ -110,8 +114,10 @@ def code_shift(vae: PhysicsVAE, maps: Float[Tensor, "S 3 H W"], told: bool = Tru
     mean may wander. 0: the code knows tissue, not protocols.
 
     Args:
-        maps: true maps, PD in scanner units. told: whether the encoder is told of the other protocol, or takes the
-            second scan for one of the first.
+        vae: a trained one.
+        maps: true maps, PD in scanner units.
+        told: whether the encoder is told of the other protocol, or takes the second scan for one of the
+            first.
 
     Returns:
         ``shift.T1w`` and so on.

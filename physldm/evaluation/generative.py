@@ -76,8 +76,14 @@ def frechet_interval(
 ) -> tuple[float, float]:
     """The middle 95 % of :func:`frechet_distance` when the drawn set is itself drawn anew, with repeats (bootstrap).
 
-    Repeats add nothing new, so the whole interval lies a little high: compare with it only what was bootstrapped, too,
-    or what lies below its upper end.
+    Repeats add nothing new, so the whole interval lies a little high: compare with it only what was bootstrapped, too.
+    A bare distance above its upper end is surely farther; below it one cannot tell.
+
+    Args:
+        drawn: features of the drawn set.
+        real: features of the real one.
+        draws: how often it is drawn anew.
+        seed: of the draws.
     """
     draw = torch.Generator().manual_seed(seed)
     found = [
@@ -93,11 +99,11 @@ class TissueClassifier:
     of white matter, grey matter and CSF (quadratic discriminant analysis).
 
     Args:
-        store: with truth. split: whose slices teach it.
+        store: with truth; its training slices teach it.
     """
 
-    def __init__(self, store: SliceStore, split: str = "train"):
-        slices = store.slices(split)
+    def __init__(self, store: SliceStore):
+        slices = store.slices("train")
         voxels, names = [], []
         for part in np.array_split(slices, max(1, len(slices) // AT_ONCE)):
             images, labels = _known(store, part)
@@ -118,10 +124,10 @@ class TissueClassifier:
             labels[head] = torch.from_numpy(self._rule.predict(images.movedim(1, -1)[head].numpy()))
         return labels
 
-    def dice(self, store: SliceStore, split: str = "heldout") -> dict[str, float]:
-        """How well it does on other subjects: 2 |A ∩ B| / (|A| + |B|) of each tissue, where one fills most of a voxel."""
+    def dice(self, store: SliceStore) -> dict[str, float]:
+        """How well it does on held-out subjects: 2 |A ∩ B| / (|A| + |B|) of each tissue, where one fills most of a voxel."""
         hits = dict.fromkeys(TISSUES, (0, 0))
-        slices = store.slices(split)
+        slices = store.slices("heldout")
         for part in np.array_split(slices, max(1, len(slices) // AT_ONCE)):
             truth = _majority(store.array("fractions", part), 0.5)
             found = self(store.array("maps", part)).masked_fill(truth < 0, -1)

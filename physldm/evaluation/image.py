@@ -29,8 +29,10 @@ def mse(
     Equation: eq-mse.
 
     Args:
-        pred, target: ``[B, C, H, W]``, in the same units.
+        pred: ``[B, C, H, W]``, the image to judge.
+        target: ``[B, C, H, W]``, what it should be, in the same units.
         mask: the voxels that count, shaped as the images; all if ``None``.
+        reduction: ``mean`` over the images, or ``none``.
 
     Raises:
         ValueError: shapes that differ, an image of which no voxel counts, an unknown reduction.
@@ -69,10 +71,12 @@ def psnr(
     Equation: eq-psnr.
 
     Args:
-        pred, target: ``[B, C, H, W]``, in the same units.
+        pred: ``[B, C, H, W]``, the image to judge.
+        target: ``[B, C, H, W]``, what it should be, in the same units.
         data_range: what counts as the peak, in the units of the images: one number or one an image. It has no
             default because it decides the result: twice the range is 6 dB more.
         mask: the voxels that count; all if ``None``.
+        reduction: ``mean`` over the images, or ``none``.
 
     Raises:
         ValueError: as :func:`mse`, or a range that is not positive.
@@ -119,11 +123,13 @@ def ms_ssim(
     to scale 2 × 2 voxels are averaged and an odd last row or column is dropped. A negative term counts as 0.
 
     Args:
-        pred, target: ``[B, C, H, W]``, in the same units.
+        pred: ``[B, C, H, W]``, the image to judge.
+        target: ``[B, C, H, W]``, what it should be, in the same units.
         data_range: of the images, in their units: one number or one an image.
         kernel_size: side of the Gaussian window in voxels, odd or even.
         sigma: its standard deviation in voxels.
         weights: exponents, one a scale, finest first; they need not sum to 1.
+        reduction: ``mean`` over the images, or ``none``.
 
     Raises:
         ValueError: shapes that differ, a range that is not positive, or an image that at the coarsest scale
@@ -142,7 +148,8 @@ def paper_protocol(pred: Float[Tensor, "B N H W"], target: Float[Tensor, "B N H 
     which hides an error of gain or offset that all contrasts share; averaged over slices.
 
     Args:
-        pred, target: ``[B, N, H, W]``, reconstructions and measured scans of N contrasts.
+        pred: ``[B, N, H, W]``, reconstructions of N contrasts.
+        target: ``[B, N, H, W]``, the measured scans.
 
     Returns:
         ``mse``, ``mae``, ``psnr`` (dB), ``ms_ssim``.
@@ -175,7 +182,8 @@ def fixed_protocol(
     equal and raises the score; slices without brain are left out; it is the mean over slices.
 
     Args:
-        pred: ``[B, H, W]``, the slices of one subject. noise_free: what should have come out.
+        pred: ``[B, H, W]``, the slices of one subject.
+        noise_free: what should have come out.
         brain: the voxels that count.
 
     Returns:

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import SliceStore
 from physldm.models import PhysicsVAE
 from physldm.models.perceptual import Lpips
+from physldm.physics import CONTRASTS
 
 from .image import fixed_psnr
+from .scores import mdape, mean_of_rows
 from .tissue import brain_mask, relative_errors
 
 FINE = 0.25  # cycles a voxel: half of the finest that a picture can hold
@@ -30,8 +31,10 @@ def perceptual_distance(
     """LPIPS of each pair of images (see :class:`physldm.models.perceptual.Lpips`); 0 for equal ones, less is better.
 
     Args:
-        pred, target: in scanner units, at least 64 voxels a side. data_range: what is shown as white, one number or
-            one an image; 0 is shown as black, and what lies beyond either is not cut off.
+        pred: in scanner units, at least 64 voxels a side.
+        target: what it should be, likewise.
+        data_range: what is shown as white, one number or one an image; 0 is shown as black, and what lies
+            beyond either is not cut off.
 
     Raises:
         ValueError: shapes that differ, smaller images, a range that is not positive.
@@ -90,6 +93,7 @@ def grain(images: Float[Tensor, "B H W"], where: Bool[Tensor, "B H W"]) -> float
     """The standard deviation of a voxel from the mean of its four neighbours, in % of the images' mean.
 
     Args:
+        images: in any unit.
         where: what should be smooth, such as white matter; only voxels count whose neighbours lie in it, too.
 
     Raises:
@@ -120,9 +124,7 @@ def looks_and_truth(vae: PhysicsVAE, store: SliceStore, sessions: Sequence[int])
     Raises:
         InputError: the truth of a session is not known.
     """
-    rows = [_session(vae, store, session) for session in sessions]
-    found = {key: [row[key] for row in rows if key in row] for key in sorted({k for r in rows for k in r})}
-    return {key: sum(values) / len(values) for key, values in found.items()}
+    return mean_of_rows([_session(vae, store, session) for session in sessions])
 
 
 def _session(vae: PhysicsVAE, store: SliceStore, session: int) -> dict[str, float]:
@@ -143,10 +145,7 @@ def _session(vae: PhysicsVAE, store: SliceStore, session: int) -> dict[str, floa
                 "invented": invented.mean().item(),
             }
         )
-    row = {key: sum(score[key] for score in scores) / len(scores) for key in scores[0]}
+    row = mean_of_rows(scores)
     row["grain"] = grain(output.reconstruction[:, CONTRASTS.index("T1w")], fractions[:, 0] > PURE)
-    for key, errors in relative_errors(output.maps, truth, fractions, store.partial_volume).items():
-        quantity, _, tissue = key.partition(".")
-        if tissue and len(errors):
-            row[f"truth.{quantity}_mdape.{tissue}"] = errors.median().item()
-    return row
+    errors = relative_errors(output.maps, truth, fractions, store.partial_volume)
+    return row | {f"truth.{key}": value for key, value in mdape(errors).items() if "." in key}

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from physldm.data.phantom import CONTRASTS
 from physldm.data.slices import SliceStore
 from physldm.errors import InputError
 from physldm.models import PhysicsVAE
+from physldm.physics import CONTRASTS
 from physldm.progress import progress
 from physldm.runs import Run
 
 from .contrasts import code_shift, gain_field, subset_psnr, unseen_psnr, with_gain
 from .image import fixed_protocol, paper_protocol
+from .scores import mdape, mean_of_rows
 from .tissue import brain_mask, class_median_maps, class_medians, relative_errors
 
 
@@ -26,8 +27,9 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
         ``paper`` scores them together, in slices that have all scans of their session); where truth is known
         ``truth.t1_mdape`` (also per tissue, ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of
         brain voxels scored as a tissue; ``subset.T1w+FLAIR.psnr.T2w``, from every subset of the scans; where the truth
-        makes one tissue a voxel ``unseen.psnr``, of contrasts that nobody trained on, and ``shift``, how far a code moves with the protocol. In sessions where it is not, ``fixed`` compares with the measured scan, where
-        there is signal.
+        makes one tissue a voxel ``unseen.psnr``, of contrasts that nobody trained on, and ``shift``, how far a code
+        moves with the protocol. In sessions where it is not, ``fixed`` compares with the measured scan, where there is
+        signal.
 
     Raises:
         InputError: nothing is held out, or the store's slices have another voxel size than the run's.
@@ -50,9 +52,7 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
         _session(vae, store, session, medians)
         for session in progress(store.sessions("heldout"), desc="evaluating", unit="session")
     ]
-    scores = {
-        key: _mean([row[key] for row in rows if key in row]) for key in sorted({k for r in rows for k in r})
-    }
+    scores = mean_of_rows(rows)
     for metric in ("mse", "mae", "psnr", "ms_ssim"):
         found = [scores[f"fixed.{metric}.{c}"] for c in CONTRASTS if f"fixed.{metric}.{c}" in scores]
         scores[f"fixed.{metric}"] = _mean(found)
@@ -104,10 +104,7 @@ def _session(
     if medians is not None:
         predictions["class_median"] = class_median_maps(fractions, medians)
     for name, maps in predictions.items():
-        for key, errors in relative_errors(maps, truth, fractions, store.partial_volume).items():
-            if len(errors):
-                quantity, _, tissue = key.partition(".")
-                row[f"{name}.{quantity}_mdape{'.' + tissue if tissue else ''}"] = errors.median().item()
-                if tissue and name == "truth" and quantity == "t1":
-                    row[f"share.{tissue}"] = 100 * len(errors) / int(inside.sum())
-    return row
+        errors = relative_errors(maps, truth, fractions, store.partial_volume)
+        row |= {f"{name}.{key}": value for key, value in mdape(errors).items()}
+    scored = {key.removeprefix("t1."): len(e) for key, e in errors.items() if key.startswith("t1.")}
+    return row | {f"share.{tissue}": 100 * n / int(inside.sum()) for tissue, n in scored.items() if n}

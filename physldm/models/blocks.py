@@ -1,4 +1,4 @@
-"""The pieces that encoder and decoder share: adaptive group normalisation and the residual block around it."""
+"""The pieces that networks share: group normalisation, told the protocol or not, and the residual block around it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def scale_images(images: Float[Tensor, "B N H W"]) -> tuple[Float[Tensor, "B N H
 
 
 class Encoder(nn.Module):
-    """A convolutional encoder shared by all contrasts, told the protocol by AdaGN in every block."""
+    """A convolutional encoder shared by all contrasts; with ``config.adagn`` every block is told the protocol by AdaGN."""
 
     def __init__(self, config: VaeConfig):
         super().__init__()

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from .blocks import group_norm
 
+HEADS = 4  # of each attention
+
 
 def time_embedding(t: Shaped[Tensor, " B"], dim: int) -> Float[Tensor, "B dim"]:
     """Sines and cosines of ``t`` at frequencies from 1 down to 1/10000, ``[B, dim]`` float32; dim is even."""
@@ -130,15 +132,13 @@ class UNet(nn.Module):
         widths: channels of each level, from the full size down by halves.
         blocks: residual blocks of a level on the way down (one more on the way up).
         attention: one flag a level.
-        heads: of each attention; divides the width of every level that has one, and of the last.
-        time_dim: width of what the blocks are told of the time; 4 × the first width if ``None``.
         resblock_updown: change size in residual blocks, as the paper does, not by single convolutions.
         places: h and w of the latents, to learn a map that is added after the first layer. Convolutions alone do not
             know where in the head they are.
         height: whether the network is told how high in the head a slice lies.
 
     Raises:
-        ValueError: flags and widths differ in number, or heads do not divide a width.
+        ValueError: flags and widths differ in number, or a width that has attention is no multiple of ``HEADS``.
 
     The paper's: ``UNet(6, (256, 512, 768), 2, (False, True, True), heads=1, resblock_updown=True)``.
     """
@@ -149,15 +149,13 @@ class UNet(nn.Module):
         widths: Sequence[int] = (128, 256),
         blocks: int = 2,
         attention: Sequence[bool] = (False, True),
-        heads: int = 4,
-        time_dim: int | None = None,
         resblock_updown: bool = False,
         places: tuple[int, int] | None = None,
         height: bool = False,
     ) -> None:
         super().__init__()
-        _check(widths, blocks, attention, heads)
-        time_dim = time_dim or 4 * widths[0]
+        _check(widths, blocks, attention)
+        time_dim = 4 * widths[0]
         self.embedding_dim = widths[0]
         self.time = nn.Sequential(nn.Linear(widths[0], time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim))
         self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
@@ -174,33 +172,34 @@ class UNet(nn.Module):
         def resize(kind: type[Down] | type[Up], width: int) -> nn.Module:
             return ResBlock(width, width, time_dim, kind is Down) if resblock_updown else kind(width)
 
-        # Way down: every map made is met again, in reverse, on the way up.
+        def block(before: int, width: int, flag: bool) -> Block:
+            return Block(before, width, time_dim, HEADS if flag else None)
+
+        self._build(widths, blocks, attention, block, resize)
+        self.last = nn.Sequential(
+            group_norm(widths[0]), nn.SiLU(), _zero(nn.Conv2d(widths[0], channels, 3, padding=1))
+        )
+
+    def _build(self, widths: Sequence[int], blocks: int, attention: Sequence[bool], block, resize) -> None:
+        """The way down, the middle and the way up: every map made on the way down is met again, in reverse."""
         met = [widths[0]]
         self.down = nn.ModuleList()
         for level, (width, flag) in enumerate(zip(widths, attention, strict=True)):
             for _ in range(blocks):
-                self.down.append(Block(met[-1], width, time_dim, heads if flag else None))
+                self.down.append(block(met[-1], width, flag))
                 met.append(width)
             if level < len(widths) - 1:
                 self.down.append(resize(Down, width))
                 met.append(width)
-
         width = widths[-1]
-        self.middle = nn.ModuleList(
-            [Block(width, width, time_dim, heads), Block(width, width, time_dim, None)]
-        )
-
+        self.middle = nn.ModuleList([block(width, width, True), block(width, width, False)])
         self.up = nn.ModuleList()
         for level, flag in reversed(list(enumerate(attention))):
             for _ in range(blocks + 1):
-                self.up.append(Block(width + met.pop(), widths[level], time_dim, heads if flag else None))
+                self.up.append(block(width + met.pop(), widths[level], flag))
                 width = widths[level]
             if level > 0:
                 self.up.append(resize(Up, width))
-
-        self.last = nn.Sequential(
-            group_norm(width), nn.SiLU(), _zero(nn.Conv2d(width, channels, 3, padding=1))
-        )
 
     def forward(
         self, x: Float[Tensor, "B c h w"], t: Shaped[Tensor, " B"], height: Float[Tensor, " B"] | None = None
@@ -232,7 +231,7 @@ class UNet(nn.Module):
         return torch.where(height.isnan()[:, None], self.any_height.to(known.dtype), known)
 
 
-def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool], heads: int) -> None:
+def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool]) -> None:
     if len(widths) == 0 or len(widths) != len(attention):
         raise ValueError(
             f"attention: found {len(attention)} flags, expected one for each of {len(widths)} widths"
@@ -242,5 +241,5 @@ def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool], heads:
     if widths[0] % 2:
         raise ValueError(f"widths: found {widths[0]} first, expected an even number (sines and cosines of t)")
     for width, flag in zip(widths, [*attention[:-1], True], strict=True):
-        if flag and width % heads:
-            raise ValueError(f"heads: found {heads}, expected a divisor of the width {width}")
+        if flag and width % HEADS:
+            raise ValueError(f"widths: found {width} with attention, expected a multiple of {HEADS}")

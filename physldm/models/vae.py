@@ -66,7 +66,9 @@ class PhysicsVAE(nn.Module):
         """The posterior of the code: mean and log variance, ``[B, C, h, w]``.
 
         Args:
-            images: magnitudes in scanner units. acquisitions: ``[B, N]``. mask: True where present.
+            images: magnitudes in scanner units.
+            acquisitions: ``[B, N]``.
+            mask: True where present.
         """
         scaled, scale = scale_images(images)
         mean, log_var, _ = self.experts(scaled, scale, acquisitions)
@@ -78,7 +80,9 @@ class PhysicsVAE(nn.Module):
         """What each scan says by itself: mean and log variance of the code, and its log gain.
 
         Args:
-            scaled, scale: see :func:`physldm.models.encoder.scale_images`.
+            scaled: see :func:`physldm.models.encoder.scale_images`.
+            scale: see there.
+            acquisitions: how each scan was taken.
         """
         features = protocol_features(acquisitions, scale.log())
         said = self.encoder(scaled.flatten(0, 1)[:, None], features.flatten(0, 1))
@@ -115,9 +119,12 @@ class PhysicsVAE(nn.Module):
         """Encode, draw z = μ + σ·noise (μ itself without noise), decode, scan again as the images were.
 
         Args:
-            images: magnitudes in scanner units. acquisitions: ``[B, N]``. mask: True for scans to look at. noise: for
-                the code. rows: M numbers of slices, each encoded once however often it is to be decoded, from
-                whatever scans ``mask`` says; by default each slice once.
+            images: magnitudes in scanner units.
+            acquisitions: ``[B, N]``.
+            mask: True for scans to look at.
+            noise: for the code.
+            rows: M numbers of slices, each encoded once however often it is to be decoded, from whatever
+                scans ``mask`` says; by default each slice once.
         """
         scaled, scale = scale_images(images)
         said = self.experts(scaled, scale, acquisitions)

@@ -16,6 +16,7 @@ from physldm.errors import InputError
 from .sequences import FIELDS, SEQUENCES
 
 SEQUENCE_OF_SUFFIX = {"T1w": "mprage", "T2w": "spin_echo", "FLAIR": "flair"}
+CONTRASTS = tuple(SEQUENCE_OF_SUFFIX)  # in this order wherever scans of several contrasts are kept
 COUNTS = ("train_length", "centre_echo")
 # How two settings may have to stand to each other. A train may fill its time to the last bit of a float.
 RELATIONS = {

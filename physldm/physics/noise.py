@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from physldm.box import sample_at
+
 
 def complex_noise_magnitude(
     clean: Float[Tensor, "*shape"], sigma: Tensor | float, draw: torch.Generator
@@ -74,8 +76,7 @@ def smooth_field(
     lattice = F.interpolate(noise, size=tuple(n // 4 for n in box), mode="trilinear", align_corners=True)
     lattice = F.avg_pool3d(F.pad(lattice, (2,) * 6, mode="replicate"), 5, stride=1)[0]
     lattice = (lattice - lattice.mean((1, 2, 3), keepdim=True)) / lattice.std((1, 2, 3), keepdim=True)
-    where = (2 * points / torch.tensor(box, dtype=torch.float32) - 1).flip(-1)[None]
-    return F.grid_sample(lattice[None], where, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return sample_at(lattice, points, box, outside="border")
 
 
 def bias_field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from physldm.runs import preset_name
+from physldm.config import preset_name
 
 
 def notice(sentence: str, condition: bool, *, trained: bool = False) -> None:

@@ -12,11 +12,13 @@ from lightning_fabric import Fabric
 
 from physldm.config import Config, read_config, to_toml
 from physldm.data import check_anatomies
-from physldm.data.slices import SliceStore, cast, phantom_fingerprint, phantom_store
+from physldm.data.population import cast, phantom_fingerprint, phantom_store
+from physldm.data.slices import SliceStore
 from physldm.diffusion import make_schedule
 from physldm.errors import InputError, writing
-from physldm.models import PhysicsVAE
-from physldm.runs import architecture, make_denoiser, read_facts
+from physldm.models import PhysicsVAE, make_denoiser
+from physldm.runs import read_facts
+from physldm.weights import architecture
 
 from .engine import measure_denoiser, measure_precisions
 from .ldm_stage import train_ldm

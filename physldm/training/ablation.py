@@ -10,7 +10,7 @@ from itertools import combinations, product
 from pathlib import Path
 
 from physldm.config import Config
-from physldm.data.slices import phantom_store
+from physldm.data.population import phantom_store
 from physldm.errors import writing
 from physldm.evaluation import evaluate
 from physldm.runs import Run

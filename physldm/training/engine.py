@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from physldm.config import Config, StageConfig, load_preset
-from physldm.models import PhysicsVAE
+from physldm.models import PhysicsVAE, latent_shape, make_denoiser
 from physldm.physics import Acquisition, AcquisitionBatch
 from physldm.progress import progress
-from physldm.runs import FORMAT, latent_shape, load_tensors, make_denoiser, save_tensors
+from physldm.weights import FORMAT, load_tensors, save_tensors
 
 LOG_EVERY = 20
 # With Adam's usual 0.9 a critic takes several times as many steps to tell anything.

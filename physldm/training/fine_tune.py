@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from physldm.config import LossConfig
-from physldm.models import PhysicsVAE
+from physldm.models import PhysicsVAE, latent_shape
 from physldm.models.discriminator import PatchDiscriminator
 from physldm.models.encoder import scale_images
 from physldm.models.perceptual import Lpips
 from physldm.progress import progress
-from physldm.runs import Run, latent_shape
+from physldm.runs import Run
 
 from .engine import CRITIC_BETAS, batch_order, keyed_draw, learning_rate
 from .losses import ramp, real_or_made, shown, vae_loss

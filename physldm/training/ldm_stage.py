@@ -11,9 +11,9 @@ from torch import Tensor
 from physldm.config import Config
 from physldm.data.slices import SliceStore
 from physldm.diffusion import add_noise, diffusion_loss, make_schedule
-from physldm.models import PhysicsVAE
+from physldm.models import PhysicsVAE, make_denoiser
 from physldm.progress import progress
-from physldm.runs import architecture, load_weights, make_denoiser
+from physldm.weights import architecture, load_weights
 
 from .engine import STAGE_NUMBER, Training, batch_order, keyed_draw
 

@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physldm.config import StageConfig, VaeConfig
+from physldm.config import StageConfig, VaeConfig, preset_name
 from physldm.data import make_subject
 from physldm.models.encoder import scale_images
 from physldm.models.plain import PlainOutput, PlainVAE
 from physldm.progress import progress
-from physldm.runs import preset_name
 
 from .engine import batch_order, keyed_draw, learning_rate
 from .losses import kl_to_standard_normal

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from physldm.config import Config
 from physldm.data.slices import SliceStore
-from physldm.models import PhysicsVAE
+from physldm.models import PhysicsVAE, latent_shape
 from physldm.models.discriminator import PatchDiscriminator
 from physldm.models.perceptual import Lpips
 from physldm.models.vae import VaeOutput
 from physldm.physics import AcquisitionBatch
-from physldm.runs import architecture, latent_shape
+from physldm.weights import architecture
 
 from .engine import STAGE_NUMBER, Critic, Training, batch_order, keyed_draw
 from .losses import ramp, real_or_made, shown, vae_loss

@@ -6,11 +6,12 @@ import pytest
 import torch
 from scipy import ndimage
 
+from physldm.box import SHAPE_MM
 from physldm.config import load_preset
 from physldm.data import CLASSES, anatomies, load_anatomy, make_subject
-from physldm.data.anatomy import IN_THE_SKULL, SHAPE_MM, _without_false_ring
+from physldm.data.anatomy import IN_THE_SKULL, _without_false_ring
 from physldm.data.phantom import _fractions_at, _integrate, _velocity
-from physldm.data.slices import cast, phantom_fingerprint
+from physldm.data.population import cast, phantom_fingerprint
 from physldm.errors import InputError
 
 # Centre and radii in mm, in RAS, of the shells of a head like an onion: skin, other soft tissue, bone, CSF, cortex,

@@ -13,8 +13,8 @@ from physldm.data.bids import (
     read_volume,
     sidecar_of,
     start_dataset,
-    write_subject,
 )
+from physldm.data.population import write_subject
 from physldm.errors import InputError
 from physldm.physics import Acquisition
 
@@ -83,8 +83,8 @@ def test_a_dataset_is_there_whole_or_not_at_all(tmp_path):
         (part / "half").touch()
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "new.part").mkdir()  # left by a run that was killed
-    (tmp_path / "new.part" / "old").touch()
+    (tmp_path / "part-new").mkdir()  # left by a run that was killed
+    (tmp_path / "part-new" / "old").touch()
     with new_dataset(out, "test") as part:
         assert not (part / "old").exists() and not out.exists()
     assert [p.name for p in out.iterdir()] == ["dataset_description.json"]
@@ -103,9 +103,9 @@ def test_fractions_and_clean_scans_stand_beside_the_maps(dataset):
     np.testing.assert_allclose(image.affine, subject.affine)
     white = subject.fractions[1, 0].numpy()[::-1].T
     np.testing.assert_allclose(image.get_fdata()[:, :, 1, 0], white, atol=0.5 / 255 + 1e-6)
-    torch.testing.assert_close(
-        read_fractions(truth / "sub-001_probseg.nii.gz"), subject.fractions, atol=0.5 / 255 + 1e-6, rtol=0
-    )
+    found, affine = read_fractions(truth / "sub-001_probseg.nii.gz")
+    np.testing.assert_allclose(affine, subject.affine)
+    torch.testing.assert_close(found, subject.fractions, atol=0.5 / 255 + 1e-6, rtol=0)
     clean = truth / "sub-001_desc-clean_T2w.nii.gz"
     torch.testing.assert_close(read_volume(clean)[0], subject.clean[:, 1])
     assert json.loads(sidecar_of(clean).read_text(encoding="utf-8")) == subject.acquisitions[1].to_bids()

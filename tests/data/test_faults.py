@@ -15,10 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from physldm.data import make_subject
-from physldm.data.bids import start_dataset, write_subject
-from physldm.data.preprocess import prepare, read_on_grid
+from physldm.data.alignment import read_on_grid
+from physldm.data.bids import start_dataset
+from physldm.data.population import write_subject
+from physldm.data.prepare import prepare
 from physldm.data.sessions import find_sessions
-from physldm.data.slices import SliceStore
+from physldm.data.slices import has_session
 from physldm.errors import InputError
 
 SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
@@ -147,7 +149,7 @@ def test_any_image_is_put_on_the_grid_or_refused_with_one_line(tmp_path, file):
     for line in session.left_out:
         is_one_line(line, path.name)
     try:
-        stack = read_on_grid(path, 2)
+        stack = read_on_grid(path, 2).stack
     except InputError as error:
         is_one_line(str(error), path.name)
     else:
@@ -204,4 +206,6 @@ def test_faulty_scans_cost_nothing_but_themselves(faults, tmp_path):
     whole = {p.parent.name for p in (tmp_path / "store").glob("sessions/*/session.json")}
     assert whole == {p.name for p in (tmp_path / "store" / "sessions").iterdir()}
     assert whole == {s["name"] for s in store.index["sessions"]} == {n for n in report if report[n]["split"]}
-    SliceStore(tmp_path / "store").verify()
+    for session in (tmp_path / "store" / "sessions").iterdir():
+        source = json.loads((session / "session.json").read_text())["source"]
+        assert has_session(tmp_path / "store", session.name, source)

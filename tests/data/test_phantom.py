@@ -6,8 +6,8 @@ import torch
 
 from physldm.config import load_preset
 from physldm.data import example_maps, make_subject
-from physldm.data.phantom import GAIN, _integrate, _velocity, to_slices, to_volume
-from physldm.data.slices import phantom_store
+from physldm.data.phantom import GAIN, _integrate, _velocity
+from physldm.data.population import phantom_store
 from physldm.physics import TISSUES
 
 HEIGHTS = (84, 92)
@@ -94,12 +94,6 @@ def test_mixed_signals_differ_from_the_signal_of_mixed_properties():
     mixed = (one.fractions.amax(1) < 0.7)[:, None].expand_as(one.clean) & (one.clean > 50)
     torch.testing.assert_close(one.clean[pure], other.clean[pure], rtol=2e-2, atol=2.0)
     assert ((one.clean - other.clean).abs() / one.clean)[mixed].median() > 0.02
-
-
-def test_slices_and_volumes_are_inverse_and_anterior_is_up():
-    volume = torch.arange(24.0).view(2, 3, 4)
-    assert torch.equal(to_volume(to_slices(volume)), volume)
-    assert to_slices(volume)[0, 0, 0] == volume[0, -1, 0]
 
 
 def test_example_slice_holds_the_table():

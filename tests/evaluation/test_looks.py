@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from physldm.evaluation.perceptual import fine_detail, grain, looks_and_truth, perceptual_distance
-from physldm.models.perceptual import Lpips, backbone_file
+from physldm.fetch.alexnet import backbone_file
+from physldm.models.perceptual import Lpips
 from physldm.runs import Run
 
 fetched = pytest.mark.skipif(not backbone_file().exists(), reason="physldm lpips has not been run here")

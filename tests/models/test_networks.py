@@ -2,13 +2,12 @@ import pytest
 import torch
 
 from physldm.config import load_preset
-from physldm.models import PhysicsVAE, UNet
+from physldm.models import PhysicsVAE, UNet, make_denoiser
 from physldm.models.blocks import AdaGN, group_norm
 from physldm.models.discriminator import PatchDiscriminator
 from physldm.models.encoder import scale_images
 from physldm.models.fusion import FUSIONS
 from physldm.physics import Acquisition, AcquisitionBatch, signal
-from physldm.runs import make_denoiser
 
 PROTOCOL = [
     Acquisition("mprage", tr=2.4, ti=1.0),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from physldm.models import perceptual
+from physldm.fetch.alexnet import backbone_file
 from physldm.models.discriminator import PatchDiscriminator
 from physldm.runs import Run
 from physldm.training import fine_tune as module
@@ -86,7 +86,7 @@ def test_a_loss_that_is_not_finite_stops_it(run, monkeypatch):
         fine_tune(run, run.config.loss, 1)
 
 
-@pytest.mark.skipif(not perceptual.backbone_file().exists(), reason="physldm lpips has not been run here")
+@pytest.mark.skipif(not backbone_file().exists(), reason="physldm lpips has not been run here")
 def test_lpips_falls_when_it_is_asked_to(smoke_run):
     run = Run(smoke_run)
     loss = run.config.loss.model_copy(update={"perceptual": 20.0, "ramp": 1})

@@ -10,11 +10,12 @@ import torch
 
 from physldm.config import load_preset
 from physldm.data.slices import SliceStore
-from physldm.models import PhysicsVAE
-from physldm.runs import Run, architecture, latent_shape, load_tensors
+from physldm.models import PhysicsVAE, latent_shape
+from physldm.runs import Run
 from physldm.training.engine import STAGE_NUMBER, learning_rate
 from physldm.training.losses import vae_loss
 from physldm.training.vae_stage import draw_step
+from physldm.weights import architecture, load_tensors
 
 STEPS = 4
 CHANGES = ["precision=32-true", f"vae_stage.steps={STEPS}", f"ldm_stage.steps={STEPS}"]

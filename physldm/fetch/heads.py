@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pooch
 
+from physldm.data.files import whole
 from physldm.errors import InputError, writing
 from physldm.progress import progress
 
@@ -36,6 +37,7 @@ def fetch_heads(out: Path, source: Path | None = None) -> None:
     """Puts the label maps of ``HEADS`` into ``out``; what is there already, and right, stays.
 
     Args:
+        out: a folder; made if it is not there.
         source: a folder that has them, for a machine without a network.
 
     Raises:
@@ -47,23 +49,24 @@ def fetch_heads(out: Path, source: Path | None = None) -> None:
         file = out / name
         if file.is_file() and pooch.file_hash(str(file)) == digest:
             continue
-        part = out / f"{name}.part"
-        try:
-            if source is None:
-                pooch.HTTPDownloader()(HEADS_URL + name, str(part), None)
-            else:
-                shutil.copyfile(source / name, part)
-        except OSError as error:  # of requests, too
-            part.unlink(missing_ok=True)
-            reason = str(error).split(":")[0]
-            raise InputError(
-                f"{source / name if source else HEADS_URL + name}: {reason}, expected to be able to read it "
-                "(without a network: --from FOLDER)"
-            ) from None
-        if pooch.file_hash(str(part)) != digest:
-            part.unlink()
-            raise InputError(
-                f"{name}: checksum: found another file, expected the one this package was made with"
-            )
-        with writing(file, "room to write a label map"):
-            part.replace(file)
+        with whole(file) as part:
+            _get(name, source, part)
+            if pooch.file_hash(str(part)) != digest:
+                raise InputError(
+                    f"{name}: checksum: found another file, expected the one this package was made with"
+                )
+
+
+def _get(name: str, source: Path | None, file: Path) -> None:
+    """Downloads a label map to ``file``, or copies it there."""
+    try:
+        if source is None:
+            pooch.HTTPDownloader()(HEADS_URL + name, str(file), None)
+        else:
+            shutil.copyfile(source / name, file)
+    except OSError as error:  # of requests, too
+        reason = str(error).split(":")[0]
+        raise InputError(
+            f"{source / name if source else HEADS_URL + name}: {reason}, expected to be able to read it "
+            "(without a network: --from FOLDER)"
+        ) from None

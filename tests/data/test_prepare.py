@@ -1,4 +1,4 @@
-"""Scans on the grid, against numpy, nilearn and functions known everywhere; stores, against what they were made from."""
+"""Stores of scans, against what they were made from."""
 
 import base64
 import io
@@ -12,106 +12,22 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from nilearn.image import resample_to_img
 from PIL import Image
 
 from physldm import cli
-from physldm.data import CLASSES, load_anatomy, make_subject, preprocess
-from physldm.data.bids import start_dataset, write_participants, write_subject
-from physldm.data.preprocess import _groups, box_affine, brain_slices, prepare, read_on_grid, split_subjects
-from physldm.data.slices import SliceStore
+from physldm.box import box_affine
+from physldm.data import CLASSES, load_anatomy, make_subject
+from physldm.data import prepare as module
+from physldm.data.bids import start_dataset
+from physldm.data.population import write_participants, write_subject
+from physldm.data.prepare import _groups, brain_slices, prepare, split_subjects
+from physldm.data.slices import SliceStore, has_session
 from physldm.errors import InputError
 
 
 def save(file, volume, affine):
     nib.save(nib.Nifti1Image(np.asarray(volume, np.float32), affine), file)
     return file
-
-
-def volume_of(stack):
-    """RAS+ volume of axial slices, written out again: rows run from anterior to posterior."""
-    return stack.numpy()[:, ::-1].transpose(2, 1, 0)
-
-
-# --- the grid ----------------------------------------------------------------------------------------------------
-
-
-def test_a_coarse_voxels_centre_is_that_of_the_eight_in_it():
-    fine, coarse = box_affine(1), box_affine(2)
-    np.testing.assert_array_equal(fine, load_anatomy("icbm152").affine)
-    for index in ((0, 0, 0), (3, 7, 5)):
-        eight = [np.array(index) * 2 + corner for corner in np.ndindex(2, 2, 2)]
-        centre = nib.affines.apply_affine(fine, eight).mean(0)
-        np.testing.assert_allclose(nib.affines.apply_affine(coarse, index), centre)
-
-
-@pytest.fixture(scope="module")
-def cube(tmp_path_factory):
-    """Random numbers on a small 1 mm grid whose first voxel is number (40, 60, 50) of the box."""
-    values = np.random.default_rng(0).uniform(1, 100, (12, 16, 10)).astype(np.float32)
-    affine = box_affine(1)
-    affine[:3, 3] += (40, 60, 50)
-    return save(tmp_path_factory.mktemp("cube") / "cube.nii.gz", values, affine), values
-
-
-def test_voxels_of_the_box_are_cropped_exactly(cube):
-    file, values = cube
-    expected = np.zeros((160, 224, 160), np.float32)
-    expected[40:52, 60:76, 50:60] = values
-    np.testing.assert_array_equal(volume_of(read_on_grid(file, 1)), expected)
-
-
-def test_a_coarser_grid_gets_the_mean_of_the_voxels_in_it(cube):
-    file, values = cube
-    expected = np.zeros((80, 112, 80), np.float32)
-    expected[20:26, 30:38, 25:30] = values.reshape(6, 2, 8, 2, 5, 2).mean((1, 3, 5))
-    np.testing.assert_allclose(volume_of(read_on_grid(file, 2)), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("axes", ["LPS", "PSR", "ILA"])
-def test_the_order_and_direction_of_stored_axes_do_not_matter(cube, tmp_path, axes):
-    image = nib.load(cube[0])
-    there = nib.orientations.axcodes2ornt(axes)
-    turned = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), there))
-    assert nib.aff2axcodes(turned.affine) == tuple(axes)
-    nib.save(turned, tmp_path / "turned.nii.gz")
-    assert torch.equal(read_on_grid(tmp_path / "turned.nii.gz", 1), read_on_grid(cube[0], 1))
-
-
-def blob(points):
-    """A smooth function of the place in the world, mm."""
-    return 100 * np.exp(-(((points - (3.0, -8.0, 12.0)) / (9.0, 12.0, 10.0)) ** 2).sum(-1) / 2)
-
-
-def test_an_oblique_scan_is_put_in_its_place(tmp_path):
-    turn = nib.eulerangles.euler2mat(0.3, -0.2, 0.1)
-    affine = nib.affines.from_matvec(turn @ np.diag([1.5, -1.2, 2.0]), (0, 0, 0))
-    shape = (50, 70, 40)
-    affine[:3, 3] = (3.0, -8.0, 12.0) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    places = nib.affines.apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
-    file = save(tmp_path / "oblique.nii.gz", blob(places), affine)
-    found = volume_of(read_on_grid(file, 2))
-    box = nib.affines.apply_affine(box_affine(2), np.moveaxis(np.indices(found.shape), 0, -1))
-    expected = blob(box)
-    near = expected > 5
-    assert near.sum() > 1000
-    np.testing.assert_allclose(found[near], expected[near], atol=1.0)
-
-
-def test_interpolation_is_nilearns(tmp_path):
-    values = np.random.default_rng(1).uniform(1, 100, (20, 20, 20))
-    file = save(tmp_path / "between.nii.gz", values, np.diag([1.1, 1.1, 1.1, 1]))
-    box = nib.Nifti1Image(np.zeros((160, 224, 160), np.float32), box_affine(1))
-    expected = resample_to_img(nib.load(file), box, "continuous", clip=True).get_fdata()
-    np.testing.assert_allclose(volume_of(read_on_grid(file, 1)), expected, atol=1e-3)
-
-
-def test_a_scan_far_outside_the_box_leaves_it_empty(tmp_path):
-    for place in (-500, 500):
-        affine = np.eye(4)
-        affine[:3, 3] = place
-        file = save(tmp_path / "far.nii.gz", np.arange(27).reshape(3, 3, 3), affine)
-        assert read_on_grid(file, 2).abs().max() == 0
 
 
 def test_kept_slices_hold_brain():
@@ -243,16 +159,16 @@ def test_a_stopped_run_goes_on_and_ends_the_same(phantom, tmp_path, monkeypatch)
     for name in ("sub-1", "sub-2", "sub-3"):
         copy_subject(phantom, tmp_path / "bids", name)
     whole = prepare(tmp_path / "bids", tmp_path / "whole", spacing=2)
-    add = preprocess.add_session
+    add = module.add_session
 
     def stopped(folder, name, **content):
         if name == "sub-2":
-            (folder / "parts" / name).mkdir(parents=True)
-            (folder / "parts" / name / "scans.npy").write_bytes(b"half")
+            (folder / "sessions" / f"part-{name}").mkdir(parents=True)
+            (folder / "sessions" / f"part-{name}" / "scans.npy").write_bytes(b"half")
             raise KeyboardInterrupt
         add(folder, name, **content)
 
-    monkeypatch.setattr(preprocess, "add_session", stopped)
+    monkeypatch.setattr(module, "add_session", stopped)
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
     with pytest.raises(InputError, match=r"index\.json"):
@@ -261,7 +177,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(phantom, tmp_path, monkeypatch)
     monkeypatch.undo()
     store = prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
     assert written(tmp_path / "store")["sub-1"] == before["sub-1"] and set(before) == {"sub-1"}
-    assert store.index == whole.index and not (tmp_path / "store" / "parts").exists()
+    assert store.index == whole.index and not list((tmp_path / "store").rglob("part-*"))
     for i in range(3):
         assert torch.equal(
             store.array("scans", store.of_session(i)), whole.array("scans", whole.of_session(i))
@@ -284,9 +200,10 @@ def test_only_what_changed_is_made_again_and_damage_is_found(phantom, tmp_path):
     array = out / "sessions" / "sub-1" / "scans.npy"
     whole = array.read_bytes()
     array.write_bytes(whole[:-1] + b"x")
-    with pytest.raises(InputError, match=r"scans\.npy: checksum"):
-        SliceStore(out).verify()
-    prepare(bids, out, spacing=2).verify()
+    source = json.loads(array.with_name("session.json").read_text())["source"]
+    assert not has_session(out, "sub-1", source)
+    prepare(bids, out, spacing=2)
+    assert has_session(out, "sub-1", source)
     assert array.read_bytes() == whole and written(out)["sub-2"] == before["sub-2"]
 
 

@@ -1,0 +1,1 @@
+"""Downloads: each file is checked by its checksum, and nothing else is taken."""
