@@ -18,8 +18,8 @@ from torch import Tensor
 
 from physldm.physics import FIELDS, SEQUENCES, TISSUES, Acquisition
 
-from .figures import TISSUE_COLOURS, TISSUE_NAMES
 from .javascript import equation_in_javascript, limits_in_javascript
+from .style import TISSUE_COLOURS, TISSUE_NAMES
 
 # Lowest and highest value of PD, T1 (s) and T2 (s), and whether its 16 bits are logarithmic.
 RANGES = ((0.0, 2.0, False), (0.05, 20.0, True), (0.005, 10.0, True))
