@@ -38,6 +38,7 @@ def make_denoiser(config: Config) -> Denoiser:
         widths=u.widths,
         blocks=u.blocks,
         attention=u.attention,
+        heads=u.heads,
         resblock_updown=u.resblock_updown,
         places=latent_shape(config)[1:] if u.places else None,
         height=u.height,

@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from .blocks import group_norm, zeroed
 
-HEADS = 4  # of each attention
-
 
 def time_embedding(t: Shaped[Tensor, " B"], dim: int) -> Float[Tensor, "B dim"]:
     """Sines and cosines of ``t`` at frequencies from 1 down to 1/10000, ``[B, dim]`` float32; dim is even."""
@@ -125,15 +123,16 @@ class UNet(nn.Module):
         widths: channels of each level, from the full size down by halves.
         blocks: residual blocks of a level on the way down (one more on the way up).
         attention: one flag a level.
+        heads: of each attention; divides the width of every level that has one, and of the last.
         resblock_updown: change size in residual blocks, as the paper does, not by single convolutions.
         places: h and w of the latents, to learn a map that is added after the first layer. Convolutions alone do not
             know where in the head they are.
         height: whether the network is told how high in the head a slice lies.
 
     Raises:
-        ValueError: flags and widths differ in number, or a width that has attention is no multiple of ``HEADS``.
+        ValueError: flags and widths differ in number, or heads do not divide a width.
 
-    The paper's: ``UNet(6, (256, 512, 768), 2, (False, True, True), resblock_updown=True)``.
+    The paper's: ``UNet(6, (256, 512, 768), 2, (False, True, True), heads=1, resblock_updown=True)``.
     """
 
     def __init__(
@@ -142,12 +141,13 @@ class UNet(nn.Module):
         widths: Sequence[int] = (128, 256),
         blocks: int = 2,
         attention: Sequence[bool] = (False, True),
+        heads: int = 4,
         resblock_updown: bool = False,
         places: tuple[int, int] | None = None,
         height: bool = False,
     ) -> None:
         super().__init__()
-        _check(widths, blocks, attention)
+        _check(widths, blocks, attention, heads)
         time_dim = 4 * widths[0]
         self.embedding_dim = widths[0]
         self.time = nn.Sequential(nn.Linear(widths[0], time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim))
@@ -166,7 +166,7 @@ class UNet(nn.Module):
             return ResBlock(width, width, time_dim, kind is Down) if resblock_updown else kind(width)
 
         def block(before: int, width: int, flag: bool) -> Block:
-            return Block(before, width, time_dim, HEADS if flag else None)
+            return Block(before, width, time_dim, heads if flag else None)
 
         self._build(widths, blocks, attention, block, resize)
         self.last = nn.Sequential(
@@ -225,7 +225,7 @@ class UNet(nn.Module):
         return torch.where(height.isnan()[:, None], self.any_height.to(known.dtype), known)
 
 
-def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool]) -> None:
+def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool], heads: int) -> None:
     if len(widths) == 0 or len(widths) != len(attention):
         raise ValueError(
             f"attention: found {len(attention)} flags, expected one for each of {len(widths)} widths"
@@ -235,5 +235,5 @@ def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool]) -> Non
     if widths[0] % 2:
         raise ValueError(f"widths: found {widths[0]} first, expected an even number (sines and cosines of t)")
     for width, flag in zip(widths, [*attention[:-1], True], strict=True):
-        if flag and width % HEADS:
-            raise ValueError(f"widths: found {width} with attention, expected a multiple of {HEADS}")
+        if flag and width % heads:
+            raise ValueError(f"heads: found {heads}, expected a divisor of the width {width}")
