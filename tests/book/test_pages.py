@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 BOOK = Path(__file__).parents[2] / "book"
 CHAPTERS = {
     "00-start": "# Start\n\nChapter 04 and chapters 02 to 04 say more, chapter 17 is to come, and chapter 00 is this one. "
-    "`chapter 04` is code.\n\n```\nchapter 04\n```\n\n{doc}`04-end`, {cite}`ho2020`, {cite}`cao2014`, {cite}`hahn1950`\n",
+    "`chapter 04` is code.\n\n```\nchapter 04\n```\n\n{doc}`04-end`, {cite}`ho2020`, {cite}`cao2014`, {cite}`hahn1950`, {cite}`luepke2024`\n",
     "02-middle": "# Middle (optional): what it is, and why\n\n## Chapter 04 in a heading\n",
     "04-end": "# End: the last\n\nSee chapter 02's figure.\n",
     "refs": "# References\n\n```{bibliography}\n:style: author_year\n```\n",
@@ -89,7 +89,7 @@ def test_the_list_of_references_has_the_labels_of_the_text_and_links(site):
     }
     cited = {c.split(">")[-1].strip("[]") for c in cited}
     labels = set(re.findall(r'<span class="fn-bracket">\[</span>(?:<a[^>]*>)?([^<]*)', site["refs"]))
-    assert cited == labels == {"Ho et al., 2020", "Cao and Fleet, 2014", "Hahn, 1950"}
+    assert cited == labels == {"Ho et al., 2020", "Cao and Fleet, 2014", "Hahn, 1950", "Lüpke et al., 2024"}
     for address in ("https://arxiv.org/abs/2006.11239", "https://doi.org/10.1103/PhysRev.80.580"):
         assert address in site["refs"]
     assert 'role="doc-biblioentry"' not in site["refs"]
