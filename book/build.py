@@ -25,8 +25,13 @@ SOLUTION = re.compile(
     r"^(:{4,})\{dropdown\} Solution.*?^\1$\n?", re.MULTILINE | re.DOTALL
 )
 CARD_TIME = re.compile(r"\*\*Time\*\* (\d+) minutes")
-# Figures twice as fine as the page shows them.
-KERNEL_CONFIG = 'c = get_config()\nc.InlineBackend.figure_formats = {"retina"}\n'
+# Figures twice as fine as the page shows them, those that a chapter draws by itself in the style of all.
+KERNEL_CONFIG = """from physldm.show.style import STYLE
+
+c = get_config()
+c.InlineBackend.figure_formats = {"retina"}
+c.InlineBackend.rc = STYLE
+"""
 
 
 def outputs_key() -> str:

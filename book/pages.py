@@ -121,13 +121,11 @@ class AuthorYear(BaseLabelStyle):
     def format_labels(self, sorted_entries: list[Entry]) -> Iterator[str]:
         for entry in sorted_entries:
             names = [
-                " ".join(p.prelast_names + p.last_names)
+                " ".join(map(str, p.rich_prelast_names + p.rich_last_names))
                 for p in entry.persons["author"]
             ]
             who = names[0] + " et al." if len(names) > 2 else " and ".join(names)
-            yield f"{who}, {entry.fields['year']}".replace("{", "").replace(
-                "}", ""
-            )
+            yield f"{who}, {entry.fields['year']}"
 
 
 class AuthorYearList(PlainStyle):
