@@ -16,6 +16,9 @@ from pybtex.style.labels import BaseLabelStyle
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.util.logging import getLogger
+
+logger = getLogger(__name__)
 
 MENTION = re.compile(r"\b[Cc]hapters? \d\d(?:(?:, | and | to |–)\d\d)*")
 NUMBER = re.compile(r"(?:\b[Cc]hapter )?\d\d")
@@ -79,6 +82,17 @@ class ChapterLinks(SphinxTransform):
                 text.parent.replace(
                     text, list(_linked(str(text), chapters, self.env.docname))
                 )
+
+
+class LostFigures(SphinxTransform):
+    """A figure that came out as words only is a warning, and so stops the build of the book."""
+
+    default_priority = 500
+
+    def apply(self) -> None:
+        for block in self.document.findall(nodes.literal_block):
+            if block.astext().startswith("<Figure size"):
+                logger.warning("a figure without its picture", location=block)
 
 
 def _inside(node: nodes.Node, kinds: tuple[type[nodes.Node], ...]) -> bool:
@@ -148,6 +162,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     register_plugin("pybtex.style.formatting", "author_year", AuthorYearList)
     app.add_transform(NumberedTitle)
     app.add_transform(ChapterLinks)
+    app.add_transform(LostFigures)
     app.connect(
         "doctree-read", short_titles, priority=900
     )  # after Sphinx has collected the titles

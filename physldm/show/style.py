@@ -8,7 +8,6 @@ from functools import wraps
 from typing import NamedTuple, ParamSpec
 
 import matplotlib.pyplot as plt
-from matplotlib import cycler
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -45,7 +44,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.titlesize": 10,
     "legend.frameon": False,
-    "axes.prop_cycle": cycler(color=[look.colour for look in LOOKS]),
+    "axes.prop_cycle": f"cycler('color', {[look.colour for look in LOOKS]})",
 }
 TISSUE_NAMES = {"wm": "white matter", "gm": "grey matter", "csf": "CSF", "lesion": "lesion"}
 TISSUE_LOOKS = dict(zip(TISSUE_NAMES, LOOKS[:4], strict=True))

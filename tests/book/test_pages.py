@@ -1,11 +1,17 @@
 """What the site adds to Jupyter Book, on a book of three small chapters."""
 
+import importlib.util
+import io
 import re
+import struct
 import sys
+from base64 import b64decode
 from html import unescape
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 from sphinx.application import Sphinx
 
 BOOK = Path(__file__).parents[2] / "book"
@@ -16,6 +22,24 @@ CHAPTERS = {
     "04-end": "# End: the last\n\nSee chapter 02's figure.\n",
     "refs": "# References\n\n```{bibliography}\n:style: author_year\n```\n",
 }
+
+
+def built(source, target, warnings=None):
+    settings = {
+        "extensions": ["myst_parser", "sphinxcontrib.bibtex", "pages"],
+        "bibtex_bibfiles": ["references.bib"],
+        "bibtex_reference_style": "author_year",
+        "html_theme": "basic",
+    }
+    sys.path.insert(0, str(BOOK))
+    try:
+        app = Sphinx(
+            source, None, target / "html", target / "trees", "html", settings, status=None, warning=warnings
+        )
+        app.build()
+    finally:
+        sys.path.remove(str(BOOK))
+    return {path.stem: path.read_text(encoding="utf-8") for path in (target / "html").glob("*.html")}
 
 
 @pytest.fixture(scope="module")
@@ -30,29 +54,10 @@ def site(tmp_path_factory):
     (source / "references.bib").write_text(
         (BOOK / "references.bib").read_text(encoding="utf-8"), encoding="utf-8"
     )
-    settings = {
-        "extensions": ["myst_parser", "sphinxcontrib.bibtex", "pages"],
-        "bibtex_bibfiles": ["references.bib"],
-        "bibtex_reference_style": "author_year",
-        "html_theme": "basic",
-    }
-    sys.path.insert(0, str(BOOK))
-    try:
-        app = Sphinx(
-            source,
-            None,
-            folder / "html",
-            folder / "trees",
-            "html",
-            settings,
-            status=None,
-            warningiserror=True,
-        )
-        app.build()
-    finally:
-        sys.path.remove(str(BOOK))
-    assert app.statuscode == 0
-    return {path.stem: path.read_text(encoding="utf-8") for path in (folder / "html").glob("*.html")}
+    warnings = io.StringIO()
+    pages = built(source, folder, warnings)
+    assert warnings.getvalue() == ""
+    return pages
 
 
 def body(html):
@@ -93,3 +98,28 @@ def test_the_list_of_references_has_the_labels_of_the_text_and_links(site):
     for address in ("https://arxiv.org/abs/2006.11239", "https://doi.org/10.1103/PhysRev.80.580"):
         assert address in site["refs"]
     assert 'role="doc-biblioentry"' not in site["refs"]
+
+
+def test_a_figure_that_came_out_as_words_is_a_warning(tmp_path):
+    (tmp_path / "references.bib").write_text("", encoding="utf-8")
+    text = "# Book\n\n```\n<Figure size 640x340 with 1 Axes>\n```\n"
+    (tmp_path / "index.md").write_text(text, encoding="utf-8")
+    warnings = io.StringIO()
+    built(tmp_path, tmp_path / "out", warnings)
+    assert "a figure without its picture" in warnings.getvalue()
+
+
+def test_a_chapters_figures_are_twice_as_fine_as_shown_and_in_the_style_of_all(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("build", BOOK / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    for name, value in build.environment(BOOK.parent, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    code = "import matplotlib.pyplot as plt\nfigure, axis = plt.subplots(figsize=(5, 3))\nprint(axis.spines['top'].get_visible())"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    NotebookClient(notebook, timeout=120).execute()
+    said, shown = notebook.cells[0].outputs
+    width, height = struct.unpack(">II", b64decode(shown["data"]["image/png"])[16:24])
+    told = shown["metadata"]["image/png"]
+    assert said["text"].strip() == "False"
+    assert width // 2 == told["width"] and height // 2 == told["height"] and width > 800
