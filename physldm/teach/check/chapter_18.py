@@ -24,25 +24,24 @@ def repaired_sidecar(answer: Mapping) -> Verdict:
     """
     if not isinstance(answer, Mapping):
         return not_yet('Give a sidecar, a dictionary: {"EchoTime": ..., ...}.')
-    fields = {
-        "EchoTime": ("EchoTime",),
-        "RepetitionTime": ("RepetitionTimePreparation", "RepetitionTime"),
-        "InversionTime": ("InversionTime",),
+    true = {"EchoTime": 0.00298, "RepetitionTime": 2.3, "InversionTime": 0.9}
+    hints = {
+        "EchoTime": "the scanner's was 2.98 ms.",
+        "RepetitionTime": "it is the time from one inversion to the next.",
+        "InversionTime": "at a TR of 2.3 s OASIS-3's MPRAGEs have another TI: the text above names it.",
     }
-    for name, keys in fields.items():
-        given = [answer[key] for key in keys if key in answer]
-        if not given:
+    for name, seconds in true.items():
+        key = "RepetitionTimePreparation" if f"{name}Preparation" in answer else name
+        if key not in answer:
             return not_yet(f"{name} is missing.")
-        number(given[0], f"seconds for {name}")
+        value = number(answer[key], f"seconds for {key}")
+        if math.isclose(value, 1000 * seconds):
+            return not_yet(f"{key}: found {value:g}. A sidecar has seconds, not milliseconds.")
+        if not math.isclose(value, seconds):
+            return not_yet(f"{key}: found {value:g} s; {hints[name]}")
     found = Acquisition.from_bids(answer, "T1w")
     if found.sequence != "mprage":
         return not_yet(f"It reads as {found.sequence}.")
-    if not math.isclose(found.te, 0.00298):
-        return not_yet(f"TE is read as {found.te:g} s; the scanner's was 2.98 ms.")
-    if not math.isclose(found.tr, 2.3):
-        return not_yet(f"TR is read as {found.tr:g} s. It is the time from one inversion to the next.")
-    if not math.isclose(found.ti, 0.9):
-        return not_yet("At a TR of 2.3 s OASIS-3's MPRAGEs have another TI: the text above names it.")
     return Verdict(True, f"{found}.")
 
 

@@ -55,7 +55,7 @@ NAMED = {
     ],
     "undo_group_norm": [
         (lambda h, groups: torch.std_mean(h, (2, 3), correction=0), "each channel"),
-        (lambda h, groups: h.reshape(len(h), groups, -1).std(-1), "stopped with"),
+        (lambda h, groups: h.reshape(len(h), groups, -1).std(-1), "one a channel"),
     ],
     "who_listens": [({"a": "guesses", "b": "listens", "c": "blind", "d": "deaf"}, "a:")],
 }
