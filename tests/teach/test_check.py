@@ -1,4 +1,4 @@
-"""Every solution passes, and every other right answer; every stub and every wrong answer does not; no check raises."""
+"""Right answers pass, in other forms too; stubs and wrong answers do not, and slips are named; no check raises."""
 
 import csv
 import inspect
@@ -19,7 +19,7 @@ from physldm.teach import Verdict, check, notice
 
 BOOK = Path(__file__).parents[2] / "book"
 SOLUTIONS = BOOK / "solutions"
-# Answers chapter by chapter: WRONG are refused; NAMED are refused with a hint that has a word in it; RIGHT are right.
+# By chapter: WRONG are refused; NAMED are refused with a hint that has this word; RIGHT are right.
 ANSWERS = {
     file.stem: runpy.run_path(str(file)) for file in sorted(Path(__file__).with_name("wrong").glob("*.py"))
 }

@@ -21,8 +21,8 @@ def spin_echo_by_hand(answer: Callable) -> Verdict:
     """Chapter 01: the spin echo of Eq. 1, by hand.
 
     Args:
-        answer: function of PD (a.u.), T1 (s), T2 (s), scalar tensors, and TE (s), TR (s), numbers; returns the signal
-            (a.u.).
+        answer: function of PD (a.u.), T1 (s), T2 (s), scalar tensors, and TE (s), TR (s), numbers; returns
+            the signal (a.u.).
     """
 
     def right(pd, t1, t2, te, tr):

@@ -55,8 +55,8 @@ def inversion_events(answer: Callable) -> Verdict:
     """Chapter 02: one repetition of an inversion recovery with a gradient read-out.
 
     Args:
-        answer: function of TI and TR (s); returns a list of events, with everything that the exercise asks for. Where
-            in the repetition the list begins does not matter.
+        answer: function of TI and TR (s); returns a list of events, with everything that the exercise asks
+            for. Where in the repetition the list begins does not matter.
     """
     for ti, tr, t1 in ((0.7, 3.0, 1.1), (0.4, 2.0, 0.6)):
         events = list(answer(ti, tr))

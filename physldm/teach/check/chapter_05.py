@@ -31,8 +31,8 @@ def mixed_flair(answer: Callable) -> Verdict:
     """Chapter 05: the FLAIR signal of a voxel with a share of CSF and the rest grey matter.
 
     Args:
-        answer: function of the share f (0 to 1), grey matter and CSF, each (PD in a.u., T1 in s, T2 in s), and TE, TR
-            and TI (s); returns the signal (a.u.).
+        answer: function of the share f (0 to 1), grey matter and CSF, each (PD in a.u., T1 in s, T2 in s),
+            and TE, TR and TI (s); returns the signal (a.u.).
     """
 
     def flair(tissue, te, tr, ti):

@@ -54,7 +54,8 @@ def draw_from_belief(answer: Callable) -> Verdict:
     """Chapter 06: a draw from N(μ, σ²) that lets gradients through.
 
     Args:
-        answer: function of μ ``[n]``, ln σ² ``[n]`` and standard normal noise ``[n]``; returns the draw ``[n]``.
+        answer: function of μ ``[n]``, ln σ² ``[n]`` and standard normal noise ``[n]``; returns the draw
+            ``[n]``.
     """
     for numbers in (
         ([1.0, -2.0], [-1.0, 0.6], [0.5, -1.5]),

@@ -82,8 +82,8 @@ def product_of_present(answer: Callable) -> Verdict:
     """Chapter 07: the product of those experts who are present.
 
     Args:
-        answer: function of means ``[N]``, log variances ``[N]`` and who is present ``[N]``, bool; returns (mean, log
-            variance) of the product, two numbers.
+        answer: function of means ``[N]``, log variances ``[N]`` and who is present ``[N]``, bool; returns
+            (mean, log variance) of the product, two numbers.
     """
     present = torch.tensor([True, False, True])
     for means, variances in (((1.0, 7.0, 3.0), (1.0, 0.5, 0.25)), ((-0.5, 2.0, 0.9), (0.3, 4.0, 0.7))):
@@ -162,8 +162,8 @@ def fused(answer: Mapping[str, str]) -> Verdict:
     """Chapter 07: which rule made each of :func:`fused_curves`, and which of the three is too sure of a shared error.
 
     Args:
-        answer: ``{"a": ..., "b": ..., "c": ..., "too sure": ...}``: ``product``, ``generalised`` or ``mixture`` for each
-            curve, and the letter of the one that is too sure.
+        answer: ``{"a": ..., "b": ..., "c": ..., "too sure": ...}``: ``product``, ``generalised`` or
+            ``mixture`` for each curve, and the letter of the one that is too sure.
     """
     if not isinstance(answer, Mapping) or set(answer) != {*FUSED, "too sure"}:
         return not_yet('Give all four: {"a": ..., "b": ..., "c": ..., "too sure": ...}.')

@@ -149,7 +149,8 @@ def who_listens(answer: Mapping[str, str]) -> Verdict:
     """Chapter 08: what each network of ``TRIALS`` does.
 
     Args:
-        answer: ``{"a": ..., "b": ..., "c": ..., "d": ...}``, each ``listens``, ``deaf``, ``blind`` or ``guesses``.
+        answer: ``{"a": ..., "b": ..., "c": ..., "d": ...}``, each ``listens``, ``deaf``, ``blind`` or
+            ``guesses``.
     """
     hints = {
         "a": "a: it was told, and takes the second scan of one brain for another brain all the same.",

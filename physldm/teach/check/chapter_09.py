@@ -25,7 +25,8 @@ def which_equation(answer: Mapping[str, str]) -> Verdict:
     """Chapter 09: which equation does what on the way through the model.
 
     Args:
-        answer: ``{"a": ..., "b": ..., "c": ..., "d": ...}``, each a name of the exercise's list, or the equation's label.
+        answer: ``{"a": ..., "b": ..., "c": ..., "d": ...}``, each a name of the exercise's list, or the
+            equation's label.
     """
     if isinstance(answer, Mapping) and any(tidy(word).strip("()").isdigit() for word in answer.values()):
         return not_yet(
@@ -47,18 +48,15 @@ def relative_error(answer: Callable) -> Verdict:
     """Chapter 09: the second mean of eq-recon, the error as a share of what is there.
 
     Args:
-        answer: function of the reconstruction s and the scan x, tensors of one shape, and the floor c, a number; returns
-            one number.
+        answer: function of the reconstruction s and the scan x, tensors of one shape, and the floor c, a
+            number; returns one number.
     """
 
-    def pairs(s, x):
-        return list(zip(s, x, strict=True))
-
     def right(s, x, c):
-        return sum(abs(a - b) / (b + c) for a, b in pairs(s, x)) / len(s)
+        return sum(abs(a - b) / (b + c) for a, b in zip(s, x, strict=True)) / len(s)
 
     def slips(s, x, c):
-        both, n = pairs(s, x), len(s)
+        both, n = list(zip(s, x, strict=True)), len(s)
         ratio = sum(abs(a - b) for a, b in both) / sum(b + c for _, b in both)
         return {
             "Errors up and down cancel: the bars mean absolute values.": sum(

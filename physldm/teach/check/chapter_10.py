@@ -27,11 +27,11 @@ __all__ = [
 
 @checked
 def best_edge(answer: Mapping[str, Sequence[float]]) -> Verdict:
-    """Chapter 10: the best guess for an edge whose first bright voxel is 8, 9 or 10, with chances 0.4, 0.35 and 0.25.
+    """Chapter 10: the best guess for an edge that begins at voxel 8, 9 or 10, with chances 0.4, 0.35 and 0.25.
 
     Args:
-        answer: ``{"squares": [...], "absolute": [...]}``: brightness (0 to 1) of voxels 7, 8, 9 and 10 under the squared and
-            under the absolute error.
+        answer: ``{"squares": [...], "absolute": [...]}``: brightness (0 to 1) of voxels 7, 8, 9 and 10 under
+            the squared and under the absolute error.
     """
     if not isinstance(answer, Mapping) or set(answer) != {"squares", "absolute"}:
         return not_yet('Give both: {"squares": [...], "absolute": [...]}, four numbers each.')
@@ -71,8 +71,8 @@ def opposite_order(answer: tuple[Tensor, Tensor]) -> Verdict:
     """Chapter 10: two spoiled copies of :func:`sharp_slice`, of which MSE prefers the first and LPIPS the second.
 
     Args:
-        answer: two pictures ``[112, 80]`` in scanner units: the first with at most half the MSE of the second, and at
-            least twice its LPIPS.
+        answer: two pictures ``[112, 80]`` in scanner units: the first with at most half the MSE of the
+            second, and at least twice its LPIPS.
     """
     picture = sharp_slice()
     one, other = (torch.as_tensor(image, dtype=torch.float32) for image in answer)
@@ -97,8 +97,8 @@ def adversarial_losses(answer: Callable) -> Verdict:
     """Chapter 10: what the critic learns by, and what the network that it judges learns by.
 
     Args:
-        answer: function of the verdicts on real ``[n]`` and on made pictures ``[m]``; returns (the critic's loss, the
-            network's loss).
+        answer: function of the verdicts on real ``[n]`` and on made pictures ``[m]``; returns (the critic's
+            loss, the network's loss).
     """
     for verdicts in (([0.9, 0.4, 1.2], [0.3, -0.1, 0.6, 0.2]), ([0.2, 0.7], [1.1, 0.4, 0.5])):
         real, made = (torch.tensor(v, dtype=torch.float64) for v in verdicts)
@@ -166,7 +166,7 @@ def receptive_field(answer: Callable) -> Verdict:
 
 @checked
 def layers_to_keep(answer: int) -> Verdict:
-    """Chapter 10: how many layers of (4, 2) may stand before two of (4, 1), where a verdict is to see at most 40 voxels.
+    """Chapter 10: how many layers of (4, 2) may stand before two of (4, 1), if a verdict sees at most 40 voxels.
 
     Args:
         answer: the largest number of layers, whole.

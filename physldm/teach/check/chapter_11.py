@@ -15,8 +15,8 @@ def wrong_start(answer: Callable) -> Verdict:
     """Chapter 11: the mean of what a perfect sampler makes of N(0, 1), begun at a level that still has data in it.
 
     Args:
-        answer: function of mean m and standard deviation s of a cloud and of ᾱ where the sampler begins; returns the mean
-            of the drawn points.
+        answer: function of mean m and standard deviation s of a cloud and of ᾱ where the sampler begins;
+            returns the mean of the drawn points.
     """
 
     def below(m, s, a):
@@ -89,7 +89,8 @@ def two_networks(answer: Mapping[str, str]) -> Verdict:
     """Chapter 11: which of ``TWO_NETWORKS`` has the lower loss, by four losses.
 
     Args:
-        answer: ``{"Eq. 8": ..., "x0": ..., "v": ..., "min-SNR": ...}``, each ``a`` or ``b``; γ of min-SNR is 5.
+        answer: ``{"Eq. 8": ..., "x0": ..., "v": ..., "min-SNR": ...}``, each ``a`` or ``b``; γ of min-SNR is
+            5.
     """
     weights = {"Eq. 8": (50, 0.5), "x0": (1, 1), "v": (51, 1.5), "min-SNR": (5, 0.5)}
     losses = {
@@ -111,8 +112,8 @@ def dpm_step(answer: Callable) -> Verdict:
     """Chapter 11: a step of DPM-Solver++(2M) in the middle.
 
     Args:
-        answer: function of x_t, the guess x̂₀ there, the guess before, and ᾱ before, here and next, numbers; returns x at
-            the next level.
+        answer: function of x_t, the guess x̂₀ there, the guess before, and ᾱ before, here and next, numbers;
+            returns x at the next level.
     """
 
     def ddim(x, guess, a, a_next):

@@ -18,8 +18,8 @@ def code_scale(answer: Callable) -> Verdict:
     """Chapter 12: the standard deviation of codes that will be drawn, a channel.
 
     Args:
-        answer: function of the means and the standard deviations of S slices' codes, ``[S, C, h, w]`` each; returns
-            ``[C]``.
+        answer: function of the means and the standard deviations of S slices' codes, ``[S, C, h, w]`` each;
+            returns ``[C]``.
     """
     draw = torch.Generator().manual_seed(0)
     for size in ([0.3, 1.0, 2.5], [2.0, 0.5, 1.5]):
@@ -96,7 +96,8 @@ def guided_velocity(answer: Callable) -> Verdict:
     """Chapter 12: classifier-free guidance, counted so that w = 0 is none.
 
     Args:
-        answer: function of v told the height, v for any height, and the strength w, numbers; returns the guided v.
+        answer: function of v told the height, v for any height, and the strength w, numbers; returns the
+            guided v.
     """
 
     def right(told, anyone, w):
@@ -135,8 +136,9 @@ def choose_sampler(answer: Mapping[str, str]) -> Verdict:
     """Chapter 12: what the table ``SAMPLERS`` says.
 
     Args:
-        answer: ``{"cheapest": letter, "apart": letter, "first": ...}``: the cheapest that is as good as ``a``, the row that
-            cannot be compared, and what to improve first, ``sampler``, ``denoiser`` or ``vae``.
+        answer: ``{"cheapest": letter, "apart": letter, "first": ...}``: the cheapest that is as good as
+            ``a``, the row that cannot be compared, and what to improve first, ``sampler``, ``denoiser`` or
+            ``vae``.
     """
     if not isinstance(answer, Mapping) or set(answer) != {"cheapest", "apart", "first"}:
         return not_yet('Give all three: {"cheapest": ..., "apart": ..., "first": ...}.')

@@ -37,8 +37,8 @@ def read_labels(answer: Mapping[str, str]) -> Verdict:
     """Chapter 13: what each of ``LABELS`` shows.
 
     Args:
-        answer: ``{"a": ..., "b": ..., "c": ..., "d": ...}``, each ``water``, ``no white matter``, ``no grey matter`` or
-            ``no fluid``.
+        answer: ``{"a": ..., "b": ..., "c": ..., "d": ...}``, each ``water``, ``no white matter``, ``no grey
+            matter`` or ``no fluid``.
     """
     hints = {
         "a": "a: nothing is inverted. TE is short and TR is long: which exponentials are left?",
@@ -86,11 +86,11 @@ def _white(ti: float, pd: float = 1.0, t1: float = 1.0) -> float:
 
 @checked
 def carried_error(answer: tuple[float, float]) -> Verdict:
-    """Chapter 13: the error of white matter in MPRAGE, TR 2.4 s, where PD is 9 % too low, T1 6 % too short, T2 6 % too long.
+    """Chapter 13: the error of white matter in MPRAGE where PD is 9 % too low, T1 6 % too short, T2 6 % too long.
 
     Args:
-        answer: error in % of the signal at TI 1.0 s and at TI 0.7 s, with its sign: by the Jacobian, or by scanning both
-            tissues.
+        answer: error in % of the signal at TI 1.0 s and at TI 0.7 s, TR 2.4 s, with its sign: by the Jacobian, or by
+            scanning both tissues.
     """
     at_trained, at_new = numbers(answer, "two numbers, in percent")
     step = 1e-5

@@ -101,7 +101,8 @@ def too_good(answer: Mapping[str, str]) -> Verdict:
     """Chapter 14: what is behind each of ``REPORTS``.
 
     Args:
-        answer: ``{"a": ..., ..., "e": ...}``, each ``gain hidden``, ``air``, ``leak``, ``bright voxel`` or ``nothing wrong``.
+        answer: ``{"a": ..., ..., "e": ...}``, each ``gain hidden``, ``air``, ``leak``, ``bright voxel`` or
+            ``nothing wrong``.
     """
     hints = {
         "a": "a: what was there more of before the crop?",
@@ -118,8 +119,8 @@ def repeatable_psnr(answer: Callable) -> Verdict:
     """Chapter 14: PSNR in the brain, with the 99.5th percentile of the noise-free scan there as its range.
 
     Args:
-        answer: function of the found and the noise-free picture, ``[H, W]`` in scanner units, and of the brain, bool
-            ``[H, W]``; returns decibels.
+        answer: function of the found and the noise-free picture, ``[H, W]`` in scanner units, and of the
+            brain, bool ``[H, W]``; returns decibels.
     """
     said = []
     for seed, gain in ((14, 0.9), (41, 1.05)):

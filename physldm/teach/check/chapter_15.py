@@ -39,8 +39,8 @@ def switch_effect(answer: Callable) -> Verdict:
     """Chapter 15: the mean of a score with a switch minus the mean without it.
 
     Args:
-        answer: function of rows (switch → bool, score → number), the name of a switch and the name of a score; returns the
-            effect, in the score's unit.
+        answer: function of rows (switch → bool, score → number), the name of a switch and the name of a
+            score; returns the effect, in the score's unit.
     """
     draw = torch.Generator().manual_seed(15)
     names = ("AdaGN", "prior", "dropout")
@@ -100,7 +100,8 @@ def same_scans(answer: Callable) -> Verdict:
     """Chapter 15: maps whose scans are those of other maps times a gain.
 
     Args:
-        answer: function of maps ``[3, H, W]``, PD (a.u.), T1 (s), T2 (s), and of a gain; returns maps ``[3, H, W]``.
+        answer: function of maps ``[3, H, W]``, PD (a.u.), T1 (s), T2 (s), and of a gain; returns maps ``[3,
+            H, W]``.
     """
     maps = torch.tensor([0.7, 0.8, 1.0, 0.85, 1.4, 4.0, 0.07, 0.085, 2.0]).reshape(3, 1, 3)
     for gain in (1.25, 0.6):
@@ -149,8 +150,8 @@ def widened(answer: Callable) -> Verdict:
     """Chapter 15: the factor that makes the standard deviations that a network said as wide as its errors.
 
     Args:
-        answer: function of the true errors ``[n]`` and of the standard deviations that were said ``[n]``, in one unit;
-            returns √mean((error/SD)²).
+        answer: function of the true errors ``[n]`` and of the standard deviations that were said ``[n]``, in
+            one unit; returns √mean((error/SD)²).
     """
     draw = torch.Generator().manual_seed(15)
     for factor in (2.0, 0.7):

@@ -19,8 +19,8 @@ def repaired_sidecar(answer: Mapping) -> Verdict:
     """Chapter 18: a sidecar that says how the MPRAGE of ``BROKEN`` was taken.
 
     Args:
-        answer: field → value, in seconds: ``EchoTime``, ``RepetitionTime`` (or ``RepetitionTimePreparation``) and
-            ``InversionTime``.
+        answer: field → value, in seconds: ``EchoTime``, ``RepetitionTime`` (or ``RepetitionTimePreparation``)
+            and ``InversionTime``.
     """
     if not isinstance(answer, Mapping):
         return not_yet('Give a sidecar, a dictionary: {"EchoTime": ..., ...}.')
