@@ -31,7 +31,7 @@ Gaussian = tuple[float, float]  # mean, variance
 def _product(experts: Sequence[Gaussian]) -> Gaussian:
     """On a fine grid, from the densities themselves."""
     x = torch.linspace(-20, 20, 400_001, dtype=torch.float64)
-    density = torch.exp(-sum((x - m) ** 2 / (2 * v) for m, v in experts))
+    density = torch.exp(-torch.stack([(x - m) ** 2 / (2 * v) for m, v in experts]).sum(0))
     density = density / density.sum()
     mean = float((x * density).sum())
     return mean, float(((x - mean) ** 2 * density).sum())
@@ -41,7 +41,7 @@ def _close(found: float, right: float) -> bool:
     return math.isclose(found, right, rel_tol=1e-3, abs_tol=1e-4)
 
 
-def _fewer_digits(found: Gaussian, right: Gaussian) -> bool:
+def _fewer_digits(found: Sequence[float], right: Sequence[float]) -> bool:
     return all(_close(f, r) or rounded(f, r) for f, r in zip(found, right, strict=True))
 
 
@@ -96,8 +96,8 @@ def product_of_present(answer: Callable) -> Verdict:
 
 
 def _ask(answer: Callable, mean: Tensor, log_var: Tensor, present: Tensor) -> tuple[float, float]:
-    mean_and_log_var = answer(mean, log_var, present)
-    return tuple(float(x) for x in mean_and_log_var)
+    found_mean, found_log_var = answer(mean, log_var, present)
+    return float(found_mean), float(found_log_var)
 
 
 def _numbers_of_present(answer: Callable, means: Sequence, variances: Sequence, present: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -120,7 +121,7 @@ def guided_velocity(answer: Callable) -> Verdict:
 
 
 # Five samplers of one model as somebody's table has them, and its floor; distances of "brains" drawn ones.
-SAMPLERS = {
+SAMPLERS: dict[str, dict[str, Any]] = {
     "a": {"calls": 1000, "seconds": 420, "brains": 500, "distance": 9.8, "interval": (9.9, 10.9)},
     "b": {"calls": 50, "seconds": 21, "brains": 500, "distance": 11.9},
     "c": {"calls": 20, "seconds": 8.4, "brains": 500, "distance": 10.1},

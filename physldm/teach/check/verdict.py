@@ -82,9 +82,7 @@ def checked_function(asked: str) -> Callable[[Callable[[Callable], Verdict]], Ca
         @functools.wraps(check)
         def of_function(answer: Any) -> Verdict:
             if not callable(answer):
-                raise Hint(
-                    f"Pass the function itself, without calling it: check.{check.__name__}(my_function)."
-                )
+                raise Hint(f"Pass the function itself, without calling it: {_named(check)}(my_function).")
 
             def ask(*args: Any) -> Any:
                 if _unanswered(found := answer(*args)):
@@ -98,11 +96,13 @@ def checked_function(asked: str) -> Callable[[Callable[[Callable], Verdict]], Ca
     return decorate
 
 
+def _named(check: Callable) -> str:
+    return f"check.{getattr(check, '__name__', '…')}"
+
+
 def _judge(check: Callable, given: tuple, named: Mapping) -> Verdict:
     if named or len(given) > 1:
-        return not_yet(
-            f"One answer: put its parts into brackets of their own, check.{check.__name__}((…, …))."
-        )
+        return not_yet(f"One answer: put its parts into brackets of their own, {_named(check)}((…, …)).")
     if not given or _unanswered(given[0]):
         return not_yet("Replace the dots by your answer and run the cell again.")
     try:
