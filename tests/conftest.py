@@ -20,7 +20,6 @@ ROOMS = (
     "reconstruct",
     "training",
     "evaluation",
-    "show",
 )
 install_import_hook([f"physldm.{room}" for room in ROOMS], "held.to_annotations")
 

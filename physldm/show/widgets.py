@@ -69,7 +69,7 @@ def _knobs(acquisition: Acquisition) -> dict:
     import ipywidgets as widgets
 
     knobs = {}
-    for name in (n for n in acquisition.settings if n in ("te", "tr", "ti")):
+    for name in (n for n in SEQUENCES[acquisition.sequence].takes if n in ("te", "tr", "ti")):
         low, high = FIELDS[name].span
         knobs[name] = widgets.FloatLogSlider(
             value=acquisition.settings[name],

@@ -171,7 +171,7 @@ def test_every_label_can_be_seen_in_the_exercise(name):
         if f"check.{name_of_list}" in text and not callable(listed):
             text += str(listed)
     if "SWITCHES" in text:  # printed at the top of that chapter
-        from physldm.training.ablation import SWITCHES
+        from physldm.ablation import SWITCHES
 
         text += str(SWITCHES)
     for word in words_of(the_answer(name)):
