@@ -16,6 +16,7 @@ from pybtex.style.labels import BaseLabelStyle
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.logging import getLogger
 
 logger = getLogger(__name__)
@@ -84,12 +85,14 @@ class ChapterLinks(SphinxTransform):
                 )
 
 
-class LostFigures(SphinxTransform):
+class LostFigures(SphinxPostTransform):
     """A figure that came out as words only is a warning, and so stops the build of the book."""
 
-    default_priority = 500
+    default_priority = (
+        500  # after the choice between a figure's picture and its words
+    )
 
-    def apply(self) -> None:
+    def run(self, **_: object) -> None:
         for block in self.document.findall(nodes.literal_block):
             if block.astext().startswith("<Figure size"):
                 logger.warning("a figure without its picture", location=block)
@@ -162,7 +165,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     register_plugin("pybtex.style.formatting", "author_year", AuthorYearList)
     app.add_transform(NumberedTitle)
     app.add_transform(ChapterLinks)
-    app.add_transform(LostFigures)
+    app.add_post_transform(LostFigures)
     app.connect(
         "doctree-read", short_titles, priority=900
     )  # after Sphinx has collected the titles

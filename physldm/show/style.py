@@ -56,6 +56,8 @@ def in_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        # a notebook's backend sets itself up at first use: not inside the context, which would undo that
+        plt.draw_if_interactive()
         with plt.style.context(["default", STYLE]):
             figure = draw(*args, **kwargs)
         plt.close(figure)
