@@ -60,12 +60,12 @@ def test_old_noise_and_fresh_noise_make_up_the_noise_of_the_next_level(step, eta
 def test_gaussian_data_come_back_from_noisy_steps(eta):
     schedule, draw = make_schedule(), torch.Generator().manual_seed(0)
     mean, sd = torch.tensor([1.5]).double(), torch.tensor([0.6]).double()
-    noise = torch.randn(20_000, 1, generator=draw, dtype=torch.float64)
+    noise = torch.randn(4000, 1, generator=draw, dtype=torch.float64)
     x = ddim(
         gaussian_denoiser(mean, sd, schedule), noise, schedule,
         steps=1000, eta=eta, prediction="x0", generator=draw,
     )  # fmt: skip
-    assert x.mean().item() == pytest.approx(1.5, abs=0.02) and x.std().item() == pytest.approx(0.6, rel=0.03)
+    assert x.mean().item() == pytest.approx(1.5, abs=0.04) and x.std().item() == pytest.approx(0.6, rel=0.04)
     # fresh noise is fresh: at eta 1 nothing is left of where a sample began
     kept = torch.corrcoef(torch.cat([x, noise], 1).T)[0, 1].item()
-    assert abs(kept) < 0.03 if eta == 1 else kept > 0.1
+    assert abs(kept) < 0.06 if eta == 1 else kept > 0.1
