@@ -4,7 +4,7 @@ PHYSLDM_PRESET ?= laptop
 RUN := runs/$(PHYSLDM_PRESET)
 export PHYSLDM_PRESET
 
-.PHONY: env book train test bench lab chapter clean
+.PHONY: env book train test test-fast lint faults bench lab chapter clean
 
 env: .venv/.ready
 
@@ -28,6 +28,21 @@ chapter: train
 
 test: env
 	.venv/bin/python -m pytest
+
+# the half that takes seconds
+test-fast: env
+	.venv/bin/python -m pytest -m "not slow"
+
+# plants every fault of tests/faults.toml in a copy, and says which tests catch it
+faults: env
+	.venv/bin/python tests/plant.py
+
+# style, types, spelling
+lint: env
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/ty check physldm
+	.venv/bin/typos
 
 # all of them, or one: make bench B=signal
 bench: env

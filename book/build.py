@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[1]
 SOLUTION = re.compile(
     r"^(:{4,})\{dropdown\} Solution.*?^\1$\n?", re.MULTILINE | re.DOTALL
 )
+CARD_TIME = re.compile(r"\*\*Time\*\* (\d+) minutes")
+# Figures twice as fine as the page shows them.
+KERNEL_CONFIG = 'c = get_config()\nc.InlineBackend.figure_formats = {"retina"}\n'
 
 
 def outputs_key() -> str:
@@ -39,7 +42,7 @@ def outputs_key() -> str:
         for name in ("config.toml", "vae.safetensors", "ldm.safetensors")
     ]
     stored = sorted((ROOT / "book" / "results").iterdir())
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(KERNEL_CONFIG.encode())
     for file in [*package, *stored, ROOT / "requirements.txt", *trained]:
         digest.update(file.name.encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
@@ -69,6 +72,17 @@ def without_solutions(source: Path, target: Path) -> Path:
     return target
 
 
+def minutes_to_read(source: Path) -> int:
+    """What the cards at the chapters' tops say, all together."""
+    texts = (
+        page.read_text(encoding="utf-8")
+        for page in (source / "book").glob("*.ipynb")
+    )
+    return sum(
+        int(found[1]) for text in texts if (found := CARD_TIME.search(text))
+    )
+
+
 def write_settings(
     source: Path, build: Path, chapter: str | None
 ) -> tuple[Path, Path]:
@@ -81,6 +95,9 @@ def write_settings(
             shutil.rmtree(build / ".doctrees", ignore_errors=True)
     config = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
     config["execute"]["cache"] = str(cache)
+    config["parse"]["myst_substitutions"] = {
+        "hours": round(minutes_to_read(source) / 60)
+    }
     toc = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))
     if chapter:
         keep = ("notation", "bibliography", f"{chapter}-")
@@ -109,6 +126,24 @@ def write_settings(
     return files
 
 
+def environment(source: Path, build: Path) -> dict[str, str]:
+    """What Jupyter Book and the chapters' kernels run under."""
+    profile = build / "ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text(
+        KERNEL_CONFIG, encoding="utf-8"
+    )
+    paths = str(source / "book"), os.environ.get("PYTHONPATH")  # for pages.py
+    # widgets and progress bars are for people: a page gets a still, and no bar
+    return os.environ | {
+        "IPYTHONDIR": str(profile.parent),
+        "PYTHONPATH": os.pathsep.join(p for p in paths if p),
+        "PHYSLDM_STATIC": "1",
+        "TQDM_DISABLE": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -131,13 +166,7 @@ def main() -> None:
     command += ["--config", config, "--toc", toc]
     if not chapter:  # one chapter alone refers to pages that are not there
         command += ["-W", "--keep-going"]
-    # widgets and progress bars are for people: a page gets a still, and no bar
-    environment = os.environ | {
-        "PHYSLDM_STATIC": "1",
-        "TQDM_DISABLE": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
-    code = subprocess.run(command, env=environment).returncode
+    code = subprocess.run(command, env=environment(source, build)).returncode
     if code:
         sys.exit(code)
     print(f"\nOpen {build / 'html' / 'index.html'} in a browser.")

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     images = [
         signal(brain, acquisition).abs() for acquisition in CONTRASTS.values()
     ]
-    figure = show_images(images, list(CONTRASTS), each=True)
+    figure = show_images(images, list(CONTRASTS), own_scale=True)
     figure.savefig(
         Path(__file__).parent / "assets" / "generated-brain.png", dpi=75
     )

@@ -126,7 +126,7 @@ def main() -> None:
     asked.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if asked.pictures:
         asked.pictures.mkdir(parents=True, exist_ok=True)
-        show_images(list(scans[MIDDLE]), CONTRASTS, each=True).savefig(
+        show_images(list(scans[MIDDLE]), CONTRASTS, own_scale=True).savefig(
             asked.pictures / "scans.png"
         )
         maps = {name: m[MIDDLE] * inside[MIDDLE] for name, m in found.items()}

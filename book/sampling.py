@@ -128,6 +128,23 @@ def rebuilt(run: Run) -> Tensor:
     )
 
 
+@torch.inference_mode()
+def decoded(run: Run, n: int) -> Tensor:
+    """Maps of ``n`` codes drawn from the encoder's beliefs about training slices, as a perfect denoiser would."""
+    store, draw = run.store, torch.Generator().manual_seed(SEED)
+    slices = store.slices("train")
+    chosen = slices[torch.linspace(0, len(slices) - 1, n).round().long().numpy()]
+    maps = []
+    for part in torch.from_numpy(chosen).split(BATCH):
+        scans = store.batch(part.numpy())
+        mean, log_var = run.vae.encode(
+            scans.images, scans.acquisitions, scans.mask
+        )
+        noise = torch.randn(mean.shape, generator=draw)
+        maps.append(run.vae.decode(mean + (log_var / 2).exp() * noise))
+    return torch.cat(maps)
+
+
 class Judge:
     """Scores sets of brains against the training slices' true maps.
 
@@ -204,6 +221,7 @@ def main() -> None:
     floor = {
         "held out": store.array("maps", store.slices("heldout")),
         "held out, rebuilt": rebuilt(run),
+        "training, decoded": decoded(run, min(asked.n, judge.real.shape[0])),
     }
     rows, intervals = {}, {}
     for name in SAMPLERS:
@@ -211,6 +229,10 @@ def main() -> None:
             continue
         maps, calls = draw_all(run, name, asked.n, asked.bf16, parts)
         spent = {"calls": calls, "seconds": seconds(run, name, asked.bf16)}
+        if name.startswith(
+            "DPM"
+        ):  # the others go to t = 0, or as near as their steps are even
+            spent["last"] = run.config.diffusion.sampler_last
         rows[name] = spent | judge.score(maps)
         print(name, rounded(rows[name]), flush=True)
         if name in BOOTSTRAPPED:

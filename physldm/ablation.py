@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -76,7 +77,7 @@ def ablate(out: Path, base: Config, seeds: Sequence[int]) -> Iterator[dict]:
     All rows see the same data, those of ``base``. After each row ``ablation.json`` is written anew.
 
     Yields:
-        A row's switches, seed and scores.
+        A row's switches, seed, steps and scores.
 
     Raises:
         InputError: ``out`` holds rows of another configuration, or cannot be written.
@@ -86,15 +87,16 @@ def ablate(out: Path, base: Config, seeds: Sequence[int]) -> Iterator[dict]:
     store = phantom_store(base.data, base.seed, out / "slices")
     found = []
     for row in rows(seeds):
-        folder = out / row.name
-        train(folder, row.config(base), "vae", store.folder)
+        folder, config = out / row.name, row.config(base)
+        train(folder, config, "vae", store.folder)
         scored = folder / "metrics.json"
         if not scored.exists():
             scores = evaluate(Run(folder))
             with writing(scored, "room to write scores"):
                 scored.write_text(json.dumps(scores, indent=1), encoding="utf-8")
         switches = dict(zip(SWITCHES, row.switches, strict=True))
-        found.append({**switches, "seed": row.seed, **json.loads(scored.read_text(encoding="utf-8"))})
+        asked = {"seed": row.seed, "steps": config.vae_stage.steps}  # 0: as many as its epochs have
+        found.append({**switches, **asked, **json.loads(scored.read_text(encoding="utf-8"))})
         with writing(out / "ablation.json", "room to write a table"):
             (out / "ablation.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
         yield found[-1]
@@ -122,13 +124,36 @@ def effects(found: Sequence[Mapping], score: str) -> dict[tuple[str, ...], float
 
 
 def luck(found: Mapping[tuple[str, ...], float]) -> float:
-    """How large an effect is that is nothing but the luck of 16 trainings: the root mean square of those of three and
-    four switches, if they do nothing together that fewer do not. It is luck on these brains: other brains may shift it.
+    """Standard deviation of an effect that is nothing but luck, from the effects of three and four switches.
+
+    If three switches together do nothing that two of them do not, the effects of three and four switches are luck, and
+    their root mean square is its size. One of them that is real makes the luck look larger: see :func:`lenth`.
+    It is luck on these brains: other brains may shift all rows.
 
     Equation: eq-luck (Box, Hunter and Hunter 2005).
+
+    Args:
+        found: what :func:`effects` returns.
     """
     several = [value for chosen, value in found.items() if len(chosen) > 2]
     return math.sqrt(sum(value**2 for value in several) / len(several))
+
+
+def lenth(found: Mapping[tuple[str, ...], float]) -> float:
+    """Standard deviation of an effect that is nothing but luck, from the smaller ones among all effects.
+
+    If most effects do nothing, whatever the number of their switches, the median of their sizes is that of luck, and a
+    few real ones hardly move it. Where many are real it makes the luck look larger: see :func:`luck`.
+
+    Equation: eq-lenth (Lenth 1989, pseudo standard error).
+
+    Args:
+        found: what :func:`effects` returns.
+    """
+    sizes = [abs(value) for value in found.values()]
+    # half of all draws from a bell curve are within 0.674 of its standard deviation, about 1/1.5
+    first = 1.5 * statistics.median(sizes)
+    return 1.5 * statistics.median([size for size in sizes if size < 2.5 * first] or [0.0])
 
 
 def table(found: Sequence[dict]) -> str:

@@ -61,9 +61,9 @@ class VaeConfig(_Section):
 class LossConfig(_Section):
     """Weights, for images in units of their 99.5th percentile.
 
-    ``prior_pd`` is the prior's weight on PD, which the paper leaves free. ``variation`` weighs the total variation of
-    log T1 and T2, ``water`` that of log PD beyond what T1 says of a tissue's water. ``magnitude`` compares magnitudes,
-    for protocols with an early TI. ``perceptual`` and ``adversarial`` begin at 0 and reach their weight by a ramp of
+    ``prior_pd`` is the prior's weight on PD, which the paper's text leaves free, and its code does not. ``variation``
+    weighs the total variation of log T1 and T2, ``water`` that of log PD beyond what T1 says of a tissue's water.
+    ``magnitude`` compares magnitudes, for protocols with an early TI. ``perceptual`` and ``adversarial`` begin at 0 and reach their weight by a ramp of
     ``ramp`` steps after step ``ramp_from``.
     """
 
@@ -95,12 +95,13 @@ class AugmentConfig(_Section):
 
 
 class UNetConfig(_Section):
-    """The denoiser of the latent diffusion model. ``places`` learns a map that tells the network where it is,
-    ``height`` tells it how high a slice lies."""
+    """The denoiser of the latent diffusion model. ``heads`` is how many each attention has. ``places`` learns a map
+    that tells the network where it is, ``height`` tells it how high a slice lies."""
 
     widths: tuple[int, ...]
     blocks: int = Field(gt=0)
     attention: tuple[bool, ...]
+    heads: int = Field(4, gt=0)
     resblock_updown: bool = False
     places: bool = False
     height: bool = False

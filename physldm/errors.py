@@ -1,6 +1,6 @@
 """The one exception that the command line turns into a single clear line and exit code 2."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ class InputError(ValueError):
 
 
 @contextmanager
-def writing(path: Path, expected: str) -> Iterator[None]:
+def writing(path: Path, expected: str) -> Generator[None]:
     """What the system refuses while something is written, said in one line.
 
     Raises:

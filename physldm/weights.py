@@ -14,15 +14,18 @@ from physldm.data.files import whole
 from physldm.errors import InputError, writing
 
 FORMAT = "physldm-2"
+ADDED_LATER = (("heads", 4),)  # a setting, and what it was while it could not be set
 
 
 def architecture(config: Config, part: str) -> str:
-    """The settings that the weights of a part, ``vae`` or ``ldm``, belong to, as text."""
+    """The settings that the weights of a part, ``vae`` or ``ldm``, belong to, as text.
+
+    One that was added later is left out where it is what it was before, so that older weights still fit.
+    """
     sections = {"vae": [config.vae], "ldm": [config.vae, config.unet, config.diffusion]}[part]
-    return json.dumps(
-        [s.model_dump(mode="json", exclude={"sampler_steps", "sampler_last"}) for s in sections],
-        sort_keys=True,
-    )
+    settings = (s.model_dump(mode="json", exclude={"sampler_steps", "sampler_last"}) for s in sections)
+    named = [{k: v for k, v in values.items() if (k, v) not in ADDED_LATER} for values in settings]
+    return json.dumps(named, sort_keys=True)
 
 
 def save_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -1,14 +1,41 @@
+"""What tests share. Every call into the package is held to its annotations, shapes included."""
+
 import subprocess
 import sys
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
+from jaxtyping import install_import_hook
 from torch import nn
 
-from physldm.config import load_preset, to_toml
-from physldm.models import PhysicsVAE, make_denoiser
-from physldm.weights import FORMAT, architecture, save_tensors
+# before anything imports the package; pydantic holds physldm.config to its annotations by itself
+ROOMS = (
+    "physics",
+    "diffusion",
+    "box",
+    "data",
+    "models",
+    "runs",
+    "reconstruct",
+    "training",
+    "evaluation",
+    "show",
+)
+install_import_hook([f"physldm.{room}" for room in ROOMS], "held.to_annotations")
+
+from physldm.config import load_preset, to_toml  # noqa: E402
+from physldm.models import PhysicsVAE, make_denoiser  # noqa: E402
+from physldm.weights import FORMAT, architecture, save_tensors  # noqa: E402
+
+
+@pytest.fixture
+def unchecked():
+    """For what the package itself says to wrong types and shapes, and for stand-ins that only look like the real thing."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

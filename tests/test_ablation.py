@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from physldm.ablation import COLUMNS, SWITCHES, ablate, effects, luck, rows, table
+from physldm.ablation import COLUMNS, SWITCHES, ablate, effects, lenth, luck, rows, table
 from physldm.config import load_preset
 from physldm.runs import Run
 
@@ -37,6 +37,7 @@ def test_a_stopped_ablation_goes_on(tmp_path):
     assert again[0] == first[0] and weights.stat().st_mtime_ns == before
     assert json.loads((tmp_path / "ablation.json").read_text()) == again
     assert [again[1][s] for s in SWITCHES] == [False, True, True, True]
+    assert again[0]["steps"] == Run(weights.parent).log("vae")["loss"][0][-1] + 1 and again[0]["seed"] == 0
     assert not Run(tmp_path / "-DPA-seed0").config.vae.gain and Run(weights.parent).config.vae.gain
     assert all(key in again[0] for _, key, _ in COLUMNS)
 
@@ -88,6 +89,53 @@ def test_luck_is_the_spread_that_was_put_in():
         draws.append(luck(effects(found, "score")) ** 2)
     # an effect is a difference of two means of eight: its variance is 1/8 + 1/8, and 0.1² of it from the table
     assert math.sqrt(np.mean(draws)) == pytest.approx(math.sqrt(0.25 * (1 + 0.1**2)), rel=0.07)
+
+
+def standard_order(responses):
+    """Rows of a published 2⁴ experiment: the first switch changes fastest, all are off in the first row."""
+    ways = (way[::-1] for way in itertools.product((False, True), repeat=4))
+    return [{**dict(zip(SWITCHES, way, strict=True)), "y": y} for way, y in zip(ways, responses, strict=True)]
+
+
+# Rate of filtration (Montgomery, Design and Analysis of Experiments, example 6.2), with its fifteen effects.
+FILTRATION = (45, 71, 48, 65, 68, 60, 80, 65, 43, 100, 45, 104, 75, 86, 70, 96)
+FILTRATION_EFFECTS = {
+    "A": 21.625, "B": 3.125, "C": 9.875, "D": 14.625, "AB": 0.125, "AC": -18.125, "AD": 16.625, "BC": 2.375,
+    "BD": -0.375, "CD": -1.125, "ABC": 1.875, "ABD": 4.125, "ACD": -1.625, "BCD": -2.625, "ABCD": 1.375,
+}  # fmt: skip
+# Conversion in a chemical process (Box, Hunter and Hunter 2005, table 5.10a).
+CONVERSION = (71, 61, 90, 82, 68, 61, 87, 80, 61, 50, 89, 83, 59, 51, 85, 78)
+
+
+def test_published_experiments():
+    found = effects(standard_order(FILTRATION), "y")
+    letters = dict(zip(SWITCHES, "ABCD", strict=True))
+    assert {
+        "".join(letters[s] for s in chosen): value for chosen, value in found.items()
+    } == FILTRATION_EFFECTS
+    # Lenth's s₀ there is 3.9375, so that what is beyond 9.84 does not count; the margin of error is 6.75
+    assert lenth(found) == pytest.approx(2.625)
+    assert 2.571 * lenth(found) == pytest.approx(6.75, abs=0.005)
+    conversion = effects(standard_order(CONVERSION), "y")
+    assert [conversion[s,] for s in SWITCHES] == [-8, 24, -2.25, -5.5]
+    assert luck(conversion) == pytest.approx(0.55, abs=0.005)
+
+
+def test_lenth_finds_the_spread_that_was_put_in_where_a_threefold_effect_is_real():
+    noise = np.random.default_rng(5)
+    draws = []
+    for _ in range(400):
+        found = {chosen: noise.normal(0, 0.5) for chosen in effects(a_table(), "score")}
+        found[SWITCHES[0],] += 20
+        found[SWITCHES[:3]] += 20
+        draws.append((lenth(found), luck(found)))
+    median_lenth, median_luck = np.median(draws, 0)
+    assert median_lenth == pytest.approx(0.5, rel=0.2) and median_luck > 8
+
+
+def test_a_table_in_which_nothing_moves_has_no_luck():
+    found = dict.fromkeys(effects(a_table(), "score"), 0.0)
+    assert lenth(found) == luck(found) == 0.0
 
 
 def test_effects_of_a_table_that_is_not_full_are_refused():

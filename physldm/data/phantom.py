@@ -274,7 +274,7 @@ def _tissue_maps(
 
 def _mix(
     fractions: Float[Tensor, "K X Y Z"],
-    tissues: Iterable[Float[Tensor, "3 X Y Z"]],
+    tissues: Iterable[Float[Tensor, "3 #X #Y #Z"]],
     acquisitions: Sequence[Acquisition] = (),
 ) -> tuple[Float[Tensor, "3 X Y Z"], Float[Tensor, "N X Y Z"]]:
     """Maps that average PD, log T1 and log T2 by fraction; and the signals of the tissues, added up by fraction.

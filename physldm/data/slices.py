@@ -30,6 +30,7 @@ TRUTH = ("clean", "maps", "fractions")
 # What stands in for a scan that is not there; the mask keeps it out of everything.
 ABSENT = Acquisition.usual("spin_echo")
 OPEN_FILES = 256
+Slices = Sequence[int] | np.ndarray  # numbers of slices
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class SliceStore:
         """Numbers of a session's slices, from the lowest up."""
         return np.arange(self._first[session], self._first[session + 1])
 
-    def heights(self, slices: Sequence[int]) -> Float[Tensor, " S"]:
+    def heights(self, slices: Slices) -> Float[Tensor, " S"]:
         """How high some slices lie, mm above the bottom of the box."""
         sessions = self.session_of[slices]
         places = np.asarray(slices) - self._first[sessions]
@@ -112,14 +113,14 @@ class SliceStore:
         rows = self.index["sessions"][session]["acquisitions"]
         return tuple(None if row is None else Acquisition(**row) for row in rows)
 
-    def array(self, name: str, slices: Sequence[int]) -> Tensor:
+    def array(self, name: str, slices: Slices) -> Tensor:
         """``scans``, ``clean``, ``maps`` or ``fractions`` of some slices, float32."""
         rows = [
             self._open(int(self.session_of[i]), name)[i - self._first[self.session_of[i]]] for i in slices
         ]
         return torch.from_numpy(np.stack(rows).astype(np.float32, copy=False))
 
-    def batch(self, slices: Sequence[int]) -> Batch:
+    def batch(self, slices: Slices) -> Batch:
         """Scans, acquisitions and mask of some slices; a slice that a scan does not reach is absent, too."""
         rows = [self.protocol(self.session_of[i]) for i in slices]
         images = self.array("scans", slices)

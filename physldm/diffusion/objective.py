@@ -97,9 +97,9 @@ def min_snr_weight(
 
 
 def diffusion_loss(
-    model_output: Float[Tensor, "B *dims"],
-    x0: Float[Tensor, "B *dims"],
-    eps: Float[Tensor, "B *dims"],
+    model_output: Float[Tensor, " B *dims"],
+    x0: Float[Tensor, " B *dims"],
+    eps: Float[Tensor, " B *dims"],
     t: Int[Tensor, " B"],
     schedule: NoiseSchedule,
     prediction: Prediction = "v",

@@ -80,7 +80,7 @@ def dpm_solver_step(
         alpha_bar_before: the smaller one of ``x0_before``.
     """
     ratio = (1 - alpha_bar_prev) ** 0.5 / (1 - alpha_bar) ** 0.5
-    if x0_before is not None and alpha_bar_prev < 1:
+    if x0_before is not None and alpha_bar_before is not None and alpha_bar_prev < 1:
         here = _half_log_snr(alpha_bar)
         h, h_before = _half_log_snr(alpha_bar_prev) - here, here - _half_log_snr(alpha_bar_before)
         # D = x₀ + h/(2 h_before) (x₀ − x₀ before)

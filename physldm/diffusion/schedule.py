@@ -98,8 +98,11 @@ def signal_to_noise(schedule: NoiseSchedule, t: Int[Tensor, " B"]) -> Float[Tens
 
 
 def add_noise(
-    x0: Float[Tensor, "B *dims"], eps: Float[Tensor, "B *dims"], t: Int[Tensor, " B"], schedule: NoiseSchedule
-) -> Float[Tensor, "B *dims"]:
+    x0: Float[Tensor, " B *dims"],
+    eps: Float[Tensor, " B *dims"],
+    t: Int[Tensor, " B"],
+    schedule: NoiseSchedule,
+) -> Float[Tensor, " B *dims"]:
     """x_t: the data ``x0`` after step ``t`` of the forward process, with the noise ``eps`` ~ N(0, I).
 
     Equation: eq-forward (Ho et al. 2020, Eq. 4).

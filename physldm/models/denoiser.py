@@ -15,6 +15,10 @@ class Denoiser(nn.Module):
     """The UNet with the statistics that belong to it, so that neither is saved without the other: mean and standard
     deviation of each channel of the codes, the lowest and the highest slice (mm)."""
 
+    shift: Tensor
+    scale: Tensor
+    span: Tensor
+
     def __init__(self, unet: UNet, channels: int):
         super().__init__()
         self.unet = unet
@@ -34,6 +38,7 @@ def make_denoiser(config: Config) -> Denoiser:
         widths=u.widths,
         blocks=u.blocks,
         attention=u.attention,
+        heads=u.heads,
         resblock_updown=u.resblock_updown,
         places=latent_shape(config)[1:] if u.places else None,
         height=u.height,

@@ -17,7 +17,7 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self):
         super().__init__()
-        blocks = [nn.Conv2d(1, WIDTHS[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        blocks: list[nn.Module] = [nn.Conv2d(1, WIDTHS[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for before, after, stride in zip(WIDTHS[:-1], WIDTHS[1:], (2, 2, 1), strict=True):
             blocks += [
                 nn.Conv2d(before, after, 4, stride=stride, padding=1, bias=False),

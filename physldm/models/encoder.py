@@ -8,13 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from physldm.config import VaeConfig
-from physldm.physics import AcquisitionBatch
+from physldm.physics import SEQUENCES, AcquisitionBatch
 
-from .blocks import AdaGN, ResBlock, SelfAttention
+from .blocks import AdaGN, Level, ResBlock, SelfAttention, zeroed
 
 CODE = 128
 PROTOCOL_FEATURES = 6
-REFOCUSED = {"spin_echo", "flair", "spin_echo_exact", "flair_exact", "tse", "dir"}
 
 
 def protocol_features(
@@ -23,7 +22,7 @@ def protocol_features(
     """What the encoder is told beside the image: log TE, log TR, log TI (0 without inversion); of the sequence
     whether it inverts and whether it refocuses; and the logarithm of the intensity that the image was divided by."""
     inverted = acquisitions.ti > 0
-    refocused = torch.tensor([[name in REFOCUSED for name in row] for row in acquisitions.sequence])
+    refocused = torch.tensor([[SEQUENCES[name].refocused for name in row] for row in acquisitions.sequence])
     log_ti = torch.where(inverted, acquisitions.ti, 1.0).log()
     times = [acquisitions.te.clamp_min(1e-3).log() + 3, acquisitions.tr.log() - 1, log_ti]
     sequence = [inverted.float(), refocused.to(log_scale)]
@@ -57,20 +56,17 @@ class Encoder(nn.Module):
             for _ in range(config.blocks):
                 level_blocks.append(ResBlock(before, width, code))
                 before = width
-            self.blocks.append(nn.ModuleList(level_blocks))
+            self.blocks.append(Level(level_blocks))
             last = level == len(widths) - 1
             self.down.append(nn.Identity() if last else nn.Conv2d(width, width, 3, stride=2, padding=1))
         self.attention = SelfAttention(before) if config.middle_attention else nn.Identity()
         self.middle = ResBlock(before, before, code)
         self.norm = AdaGN(before, code)
         self.out = nn.Conv2d(before, 2 * config.latent_channels, 3, padding=1)
-        self.gain = nn.Linear(before, 1) if config.gain else None
-        if self.gain:
-            nn.init.zeros_(self.gain.weight)
-            nn.init.zeros_(self.gain.bias)
+        self.gain = zeroed(nn.Linear(before, 1)) if config.gain else None
 
     def forward(
-        self, images: Float[Tensor, "B 1 H W"], features: Float[Tensor, "B 6"]
+        self, images: Float[Tensor, "B 1 H W"], features: Float[Tensor, "B 6"] | None
     ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C h w"], Float[Tensor, " B"]]:
         """Scaled images and :func:`protocol_features` → mean and log variance of the code, and the log of the
         scanner's gain (0 where it is not regressed)."""
@@ -78,9 +74,7 @@ class Encoder(nn.Module):
         h = F.pixel_unshuffle(images, self.unshuffle)
         h = self.stem(h.contiguous(memory_format=torch.channels_last))
         for blocks, down in zip(self.blocks, self.down, strict=True):
-            for block in blocks:
-                h = block(h, code)
-            h = down(h)
+            h = down(blocks(h, code))
         h = self.middle(self.attention(h), code)
         h = F.silu(self.norm(h, code))
         mean, log_var = self.out(h).float().chunk(2, dim=1)

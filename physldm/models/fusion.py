@@ -12,7 +12,7 @@ def product_of_experts(
     log_var: Float[Tensor, "B N *z"],
     mask: Bool[Tensor, "B N"] | None = None,
     prior_expert: bool = False,
-) -> tuple[Float[Tensor, B * z], Float[Tensor, B * z]]:
+) -> tuple[Float[Tensor, " B *z"], Float[Tensor, " B *z"]]:
     """The normalised product of N Gaussians.
 
     Equation: eq-poe (Eq. 3–5 of the paper). σ⁻² = Σ σᵢ⁻² and μ = σ² Σ μᵢ/σᵢ², computed in float32 (or
@@ -39,7 +39,7 @@ def generalised_product(
     log_var: Float[Tensor, "B N *z"],
     mask: Bool[Tensor, "B N"] | None = None,
     prior_expert: bool = False,
-) -> tuple[Float[Tensor, B * z], Float[Tensor, B * z]]:
+) -> tuple[Float[Tensor, " B *z"], Float[Tensor, " B *z"]]:
     """The product of N Gaussians, each to the power 1/N: the same mean, but no surer than its experts are on average.
 
     Equation: eq-gpoe (Cao & Fleet 2014). σ⁻² = (1/N) Σ σᵢ⁻², where N counts who is present. Arguments, results and
@@ -55,7 +55,7 @@ def mixture_of_experts(
     log_var: Float[Tensor, "B N *z"],
     mask: Bool[Tensor, "B N"] | None = None,
     prior_expert: bool = False,
-) -> tuple[Float[Tensor, B * z], Float[Tensor, B * z]]:
+) -> tuple[Float[Tensor, " B *z"], Float[Tensor, " B *z"]]:
     """Mean and variance of the equal mixture of N Gaussians: somebody is right, nobody knows who.
 
     Equation: eq-moe (Shi et al. 2019). μ = (1/N) Σ μᵢ and σ² = (1/N) Σ (σᵢ² + (μᵢ − μ)²): experts who disagree make
@@ -78,7 +78,7 @@ FUSIONS = {
 
 def _product(
     mean: Float[Tensor, "B N *z"], log_var: Float[Tensor, "B N *z"]
-) -> tuple[Float[Tensor, B * z], Float[Tensor, B * z]]:
+) -> tuple[Float[Tensor, " B *z"], Float[Tensor, " B *z"]]:
     # log σ² = −log Σ exp(−log σᵢ²)   (Eq. 5, left)
     joint = -torch.logsumexp(-log_var, dim=1)
     # μ = Σ μᵢ σ²/σᵢ²                 (Eq. 5, right)

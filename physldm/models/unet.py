@@ -14,9 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from .blocks import group_norm
-
-HEADS = 4  # of each attention
+from .blocks import group_norm, zeroed
 
 
 def time_embedding(t: Shaped[Tensor, " B"], dim: int) -> Float[Tensor, "B dim"]:
@@ -25,13 +23,6 @@ def time_embedding(t: Shaped[Tensor, " B"], dim: int) -> Float[Tensor, "B dim"]:
     frequency = torch.exp(-math.log(10_000) / half * torch.arange(half, device=t.device))
     angle = t.float()[:, None] * frequency
     return torch.cat([angle.cos(), angle.sin()], dim=1)
-
-
-def _zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """So that a residual branch starts as nothing and the whole network as the zero function."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _halve(x: Tensor) -> Tensor:
@@ -51,7 +42,7 @@ class ResBlock(nn.Module):
         self.down = down
         self.norm1, self.conv1 = group_norm(inputs), nn.Conv2d(inputs, outputs, 3, padding=1)
         self.time = nn.Linear(time_dim, 2 * outputs)
-        self.norm2, self.conv2 = group_norm(outputs), _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.norm2, self.conv2 = group_norm(outputs), zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(
@@ -75,7 +66,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.norm = group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = _zero(nn.Conv2d(channels, channels, 1))
+        self.out = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Float[Tensor, "B c h w"]) -> Float[Tensor, "B c h w"]:
         batch, channels, height, width = x.shape
@@ -132,15 +123,16 @@ class UNet(nn.Module):
         widths: channels of each level, from the full size down by halves.
         blocks: residual blocks of a level on the way down (one more on the way up).
         attention: one flag a level.
+        heads: of each attention; divides the width of every level that has one, and of the last.
         resblock_updown: change size in residual blocks, as the paper does, not by single convolutions.
         places: h and w of the latents, to learn a map that is added after the first layer. Convolutions alone do not
             know where in the head they are.
         height: whether the network is told how high in the head a slice lies.
 
     Raises:
-        ValueError: flags and widths differ in number, or a width that has attention is no multiple of ``HEADS``.
+        ValueError: flags and widths differ in number, or heads do not divide a width.
 
-    The paper's: ``UNet(6, (256, 512, 768), 2, (False, True, True), resblock_updown=True)``.
+    The paper's: ``UNet(6, (256, 512, 768), 2, (False, True, True), heads=1, resblock_updown=True)``.
     """
 
     def __init__(
@@ -149,12 +141,13 @@ class UNet(nn.Module):
         widths: Sequence[int] = (128, 256),
         blocks: int = 2,
         attention: Sequence[bool] = (False, True),
+        heads: int = 4,
         resblock_updown: bool = False,
         places: tuple[int, int] | None = None,
         height: bool = False,
     ) -> None:
         super().__init__()
-        _check(widths, blocks, attention)
+        _check(widths, blocks, attention, heads)
         time_dim = 4 * widths[0]
         self.embedding_dim = widths[0]
         self.time = nn.Sequential(nn.Linear(widths[0], time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim))
@@ -162,7 +155,7 @@ class UNet(nn.Module):
         self.place = None
         if places:
             self.place = nn.Parameter(torch.zeros(1, widths[0], *places))
-        self.height = None
+        self.height: nn.Module | None = None
         if height:
             self.height = nn.Sequential(
                 nn.Linear(widths[0], time_dim), nn.SiLU(), nn.Linear(time_dim, time_dim)
@@ -173,11 +166,11 @@ class UNet(nn.Module):
             return ResBlock(width, width, time_dim, kind is Down) if resblock_updown else kind(width)
 
         def block(before: int, width: int, flag: bool) -> Block:
-            return Block(before, width, time_dim, HEADS if flag else None)
+            return Block(before, width, time_dim, heads if flag else None)
 
         self._build(widths, blocks, attention, block, resize)
         self.last = nn.Sequential(
-            group_norm(widths[0]), nn.SiLU(), _zero(nn.Conv2d(widths[0], channels, 3, padding=1))
+            group_norm(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], channels, 3, padding=1))
         )
 
     def _build(self, widths: Sequence[int], blocks: int, attention: Sequence[bool], block, resize) -> None:
@@ -227,11 +220,12 @@ class UNet(nn.Module):
         return self.last(h)
 
     def _told(self, height: Float[Tensor, " B"]) -> Float[Tensor, "B d"]:
+        assert self.height is not None
         known = self.height(time_embedding(height.nan_to_num(), self.embedding_dim))
         return torch.where(height.isnan()[:, None], self.any_height.to(known.dtype), known)
 
 
-def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool]) -> None:
+def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool], heads: int) -> None:
     if len(widths) == 0 or len(widths) != len(attention):
         raise ValueError(
             f"attention: found {len(attention)} flags, expected one for each of {len(widths)} widths"
@@ -241,5 +235,5 @@ def _check(widths: Sequence[int], blocks: int, attention: Sequence[bool]) -> Non
     if widths[0] % 2:
         raise ValueError(f"widths: found {widths[0]} first, expected an even number (sines and cosines of t)")
     for width, flag in zip(widths, [*attention[:-1], True], strict=True):
-        if flag and width % HEADS:
-            raise ValueError(f"widths: found {width} with attention, expected a multiple of {HEADS}")
+        if flag and width % heads:
+            raise ValueError(f"heads: found {heads}, expected a divisor of the width {width}")

@@ -22,7 +22,7 @@ from .fusion import FUSIONS
 LONGEST_LOG = 12.0  # exp(12): beyond any tissue, far from overflow
 
 
-def tissue_maps(o: Float[Tensor, "B 3 H W"], bias: Float[Tensor, 3]) -> Float[Tensor, "B 3 H W"]:
+def tissue_maps(o: Float[Tensor, "B 3 H W"], bias: Float[Tensor, " 3"]) -> Float[Tensor, "B 3 H W"]:
     """exp(o + b) for PD, T1 and T2, in float32.
 
     Equation: eq-tissue-maps (Eq. 6–7 of the paper, which writes s where it means b, and its like for PD).
@@ -48,6 +48,8 @@ class VaeOutput:
 
 class PhysicsVAE(nn.Module):
     """N scans of a brain, taken in any way, → its code; the code → PD, T1, T2; those → any scan."""
+
+    bias: Tensor
 
     def __init__(self, config: VaeConfig):
         super().__init__()

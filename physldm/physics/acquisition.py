@@ -6,6 +6,7 @@ import math
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,7 +18,6 @@ from .sequences import FIELDS, SEQUENCES
 
 SEQUENCE_OF_SUFFIX = {"T1w": "mprage", "T2w": "spin_echo", "FLAIR": "flair"}
 CONTRASTS = tuple(SEQUENCE_OF_SUFFIX)  # in this order wherever scans of several contrasts are kept
-COUNTS = ("train_length", "centre_echo")
 # How two settings may have to stand to each other. A train may fill its time to the last bit of a float.
 RELATIONS = {
     "<": ("less than", lambda a, b: a < b),
@@ -34,22 +34,44 @@ def _unit(name: str) -> str:
     return {"s": " s", "°": "°"}.get(FIELDS[name].unit, "")
 
 
-@dataclass(frozen=True)
+def _checked(name: str, value, default) -> float:
+    """A setting as a number: an int of a count, a float of anything else."""
+    of, unit = FIELDS[name], _unit(name)
+    if isinstance(value, numbers.Real) and value == math.inf == default:
+        return math.inf
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise AcquisitionError(f"{name}: found {value!r}, expected a finite number{unit and f' in{unit}'}")
+    if of.whole and value != int(value):
+        raise AcquisitionError(f"{name}: found {value}, expected a whole number")
+    if value < 0 or (value == 0 and not (of.may_be_zero or default == 0.0)):
+        raise AcquisitionError(f"{name}: found {value}, expected more than 0{unit}")
+    if value > of.at_most:
+        hint = " (milliseconds?)" if of.unit == "s" else ""
+        raise AcquisitionError(f"{name}: found {value}, expected at most {of.at_most:g}{unit}{hint}")
+    return int(value) if of.whole else float(value)
+
+
+@dataclass(frozen=True, init=False, repr=False)
 class Acquisition:
     """One scan's protocol. Which settings a sequence has is in :data:`physldm.physics.SEQUENCES`.
+
+    Each of them is an attribute too (``a.te``); a setting that the sequence does not have is ``None`` there.
 
     Args:
         sequence: ``mprage``, ``spin_echo``, ``flair`` (Eq. 1 of the paper as printed), ``spin_echo_exact``,
             ``flair_exact``, ``tse``, ``mprage_readout`` (the same, exact), or ``spgr``, ``gre``, ``bssfp``, ``dir``,
             ``psir``, ``mp2rage``.
+        settings: those of another acquisition, to begin with.
         te: echo time in seconds, 0 < TE < TR (``mprage`` may leave it out: Eq. 1 does not use it).
         tr: repetition time in seconds; with an inversion, the time from one to the next.
         ti: inversion time in seconds, 0 < TI < TR: from the inversion to the excitation, in a train to the pulse of
-            k-space's centre, in ``dir`` to the second inversion; ``None`` where nothing is inverted.
+            k-space's centre, in ``dir`` to the second inversion; none where nothing is inverted.
         ti2: second inversion time in seconds (``dir``: second inversion to excitation; ``mp2rage``: inversion to the
             centre of the second read-out).
-        flip_angle, flip_angle2: degrees.
-        echo_spacing: seconds from one echo of a train to the next. train_length: echoes in a train.
+        flip_angle: degrees.
+        flip_angle2: degrees, of the second read-out.
+        echo_spacing: seconds from one echo of a train to the next.
+        train_length: echoes in a train.
         centre_echo: echoes of the train before the one at the centre of k-space.
         effective_te: seconds; contrast-equivalent, that is the TE of the plain spin echo that has the contrast of
             a ``tse``. (Others call the time of the echo in the middle of k-space effective; that is ``te`` here.)
@@ -60,71 +82,49 @@ class Acquisition:
     """
 
     sequence: str
-    te: float | None = None
-    tr: float | None = None
-    ti: float | None = None
-    ti2: float | None = None
-    flip_angle: float | None = None
-    flip_angle2: float | None = None
-    echo_spacing: float | None = None
-    train_length: int | None = None
-    centre_echo: int | None = None
-    effective_te: float | None = None
-    t2_prime: float | None = None
+    settings: Mapping[str, float]
 
-    def __post_init__(self) -> None:
-        if self.sequence not in SEQUENCES:
+    def __init__(
+        self, sequence: str, settings: Mapping[str, float] | None = None, **changes: float | None
+    ) -> None:
+        if sequence not in SEQUENCES:
+            raise AcquisitionError(f"sequence: found {sequence!r}, expected one of {', '.join(SEQUENCES)}")
+        model, known = SEQUENCES[sequence], {}
+        given = {k: v for k, v in {**(settings or {}), **changes}.items() if v is not None}
+        for name in given.keys() - model.settings:
             raise AcquisitionError(
-                f"sequence: found {self.sequence!r}, expected one of {', '.join(SEQUENCES)}"
+                f"{name}: found {given[name]}, expected none: {sequence} has only {', '.join(model.settings)}"
             )
-        model = SEQUENCES[self.sequence]
-        for name in FIELDS:
-            value = getattr(self, name)
-            if value is not None and name not in model.settings:
+        for name in model.settings:
+            if name in given:
+                known[name] = _checked(name, given[name], model.defaults.get(name))
+            elif name in model.start:
                 raise AcquisitionError(
-                    f"{name}: found {value}, expected none: {self.sequence} has only {', '.join(model.settings)}"
+                    f"{name}: missing, expected the {FIELDS[name].meaning} for sequence {sequence}"
                 )
-            if value is None and name in model.start:
-                raise AcquisitionError(
-                    f"{name}: missing, expected the {FIELDS[name].meaning} for sequence {self.sequence}"
-                )
-            if value is not None:
-                self._check_number(name, value)
-                object.__setattr__(self, name, int(value) if name in COUNTS else float(value))
+        object.__setattr__(self, "sequence", sequence)
+        object.__setattr__(self, "settings", known)
         for name, default in model.defaults.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, default(self) if callable(default) else default)
+            if name not in known:  # a default may be a function of those before it
+                known[name] = default(self) if callable(default) else default
+        object.__setattr__(self, "settings", {name: known[name] for name in model.settings})
         for name, relation, of, bound in model.limits:
             words, holds = RELATIONS[relation]
-            if not holds(getattr(self, name), bound(self)):
+            if not holds(known[name], bound(self)):
                 raise AcquisitionError(
-                    f"{name}: found {getattr(self, name)}, expected {words} {of} = {bound(self):g}{_unit(name)}"
+                    f"{name}: found {known[name]}, expected {words} {of} = {bound(self):g}{_unit(name)}"
                 )
 
-    def _check_number(self, name: str, value) -> None:
-        unit = _unit(name)
-        default = SEQUENCES[self.sequence].defaults.get(name)
-        if isinstance(value, numbers.Real) and value == math.inf == default:
-            return
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-            raise AcquisitionError(
-                f"{name}: found {value!r}, expected a finite number{unit and f' in{unit}'}"
-            )
-        if name in COUNTS and value != int(value):
-            raise AcquisitionError(f"{name}: found {value}, expected a whole number")
-        zero_allowed = name == "centre_echo" or default == 0.0
-        if value < 0 or (value == 0 and not zero_allowed):
-            raise AcquisitionError(f"{name}: found {value}, expected more than 0{unit}")
-        if value > FIELDS[name].at_most:
-            hint = " (milliseconds?)" if FIELDS[name].unit == "s" else ""
-            raise AcquisitionError(
-                f"{name}: found {value}, expected at most {FIELDS[name].at_most:g}{unit}{hint}"
-            )
+    def __getattr__(self, name: str) -> Any:
+        if name in FIELDS:
+            return self.settings.get(name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
-    @property
-    def settings(self) -> dict[str, float]:
-        """The settings of this sequence and their values."""
-        return {name: getattr(self, name) for name in SEQUENCES[self.sequence].settings}
+    def __hash__(self) -> int:
+        return hash((self.sequence, *self.settings.items()))
+
+    def __repr__(self) -> str:
+        return f"Acquisition({', '.join([repr(self.sequence), *(f'{k}={v!r}' for k, v in self.settings.items())])})"
 
     @classmethod
     def usual(cls, sequence: str, **changes) -> Acquisition:
@@ -133,7 +133,7 @@ class Acquisition:
         Raises:
             AcquisitionError: there is no such sequence, or a setting is impossible.
         """
-        return cls(sequence, **{**(SEQUENCES[sequence].start if sequence in SEQUENCES else {}), **changes})
+        return cls(sequence, SEQUENCES[sequence].start if sequence in SEQUENCES else None, **changes)
 
     @classmethod
     def from_bids(cls, sidecar: Mapping, suffix: str) -> Acquisition:
@@ -151,7 +151,7 @@ class Acquisition:
         named = sidecar.get("PulseSequenceType")
         if named in SEQUENCES:
             fields = {name: FIELDS[name].bids for name in SEQUENCES[named].settings}
-            return cls(named, **{name: sidecar[key] for name, key in fields.items() if key in sidecar})
+            return cls(named, {name: sidecar[key] for name, key in fields.items() if key in sidecar})
         if suffix not in SEQUENCE_OF_SUFFIX:
             raise AcquisitionError(
                 f"suffix: found {suffix!r}, expected one of {', '.join(SEQUENCE_OF_SUFFIX)}"
@@ -199,7 +199,7 @@ class AcquisitionBatch:
             raise AcquisitionError("acquisitions: expected B rows of N acquisitions each, N ≥ 1")
         taken = {name for row in rows for a in row for name in SEQUENCES[a.sequence].takes}
         values = {
-            name: torch.tensor([[float(getattr(a, name) or 0.0) for a in row] for row in rows])
+            name: torch.tensor([[float(a.settings.get(name, 0.0)) for a in row] for row in rows])
             for name in FIELDS
             if name in taken or name in ("te", "tr", "ti")
         }
@@ -213,7 +213,8 @@ class AcquisitionBatch:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return tuple(self.te.shape)
+        subjects, contrasts = self.te.shape
+        return subjects, contrasts
 
     def setting(self, name: str) -> Float[Tensor, "B N"]:
         """One setting, by the name that :class:`Acquisition` gives it."""

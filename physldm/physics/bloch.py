@@ -21,7 +21,7 @@ from .sequences import SEQUENCES
 
 @dataclass(frozen=True)
 class Pulse:
-    """An instant rotation by ``angle`` degrees about the x or y axis; 90° about y turns z into x."""
+    """An instant right-handed rotation by ``angle`` degrees: 90° about y turns z into x, about x it turns y into z."""
 
     angle: float
     about: str = "y"
@@ -59,7 +59,7 @@ def _map(event: Event, t1: Tensor, t2: Tensor, offset: Tensor) -> Map:
         cos, sin = math.cos(math.radians(event.angle)), math.sin(math.radians(event.angle))
         turn = {
             "y": [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]],
-            "x": [[1, 0, 0], [0, cos, sin], [0, -sin, cos]],
+            "x": [[1, 0, 0], [0, cos, -sin], [0, sin, cos]],
         }[event.about]
         a[:] = torch.tensor(turn, dtype=torch.float64)
     elif isinstance(event, Spoil):
@@ -87,7 +87,9 @@ def steady_state(events: Sequence[Event], t1, t2, offset=0.0) -> Float[Tensor, "
 
     Args:
         events: one repetition, from beginning to end.
-        t1, t2: seconds. offset: off-resonance of each isochromat, Hz. They broadcast to ``shape``.
+        t1: seconds; broadcasts with the others to ``shape``.
+        t2: seconds.
+        offset: off-resonance of each isochromat, Hz.
 
     Returns:
         ``[R, *shape, 3]`` for R reads, in units of the equilibrium magnetisation.
@@ -112,7 +114,12 @@ def trace(
     """M over time, from equilibrium on: what happens before there is a steady state.
 
     Args:
-        events: one repetition. repeats: how often it is played. step: seconds between the points of a delay.
+        events: one repetition.
+        t1: seconds; broadcasts with the others to ``shape``.
+        t2: seconds.
+        repeats: how often the events are played.
+        step: seconds between the points of a delay.
+        offset: off-resonance of each isochromat, Hz.
 
     Returns:
         Times in seconds ``[n]`` and M ``[n, *shape, 3]``; before and after a pulse at one time.
@@ -206,8 +213,7 @@ def exact(acquisition: Acquisition) -> Acquisition:
     name = SEQUENCES[acquisition.sequence].stands_for
     if name is None:
         return acquisition
-    kept = {k: v for k, v in acquisition.settings.items() if k in SEQUENCES[name].start}
-    return Acquisition(name, **kept)
+    return Acquisition(name, {k: v for k, v in acquisition.settings.items() if k in SEQUENCES[name].start})
 
 
 # A Lorentzian spread of field, in units of its half width: dephases as exp(−t/T2′), to 1e-3 of the signal at t = 0.
@@ -222,14 +228,17 @@ def bloch_signal(acquisition: Acquisition, pd, t1, t2) -> Float[Tensor, "*shape"
     Eq. 1's sequences are played as the exact ones that they stand for, a T2′ as a Lorentzian spread of field.
 
     Args:
-        pd, t1, t2: a.u. and seconds, broadcast to ``shape``.
+        acquisition: what is played.
+        pd: a.u.; broadcasts with the others to ``shape``.
+        t1: seconds.
+        t2: seconds.
 
     Returns:
         Signed signal in float64, in the units of ``pd``; of MP2RAGE S1 S2 / (S1² + S2²).
     """
     a = exact(acquisition)
     pd, t1, t2 = _columns(pd, t1, t2)
-    even = a.t2_prime is None or math.isinf(a.t2_prime)
+    even = math.isinf(a.settings.get("t2_prime", math.inf))
     offset = torch.zeros(1) if even else SPREAD / (2 * math.pi * a.t2_prime)
     m = steady_state(PULSES[a.sequence](a), t1[..., None], t2[..., None], offset)
     # pulses about y: the echo lies along x

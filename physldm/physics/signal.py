@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .acquisition import Acquisition, AcquisitionBatch
-from .sequences import LONGEST, SEQUENCES, SHORTEST
+from .sequences import SEQUENCES
+from .table import LONGEST, SHORTEST
 from .tissue import TISSUES
 
 
@@ -35,7 +36,7 @@ def signal(
         raise ValueError(f"maps: found shape {tuple(maps.shape)}, expected [..., 3, H, W] (PD, T1, T2)")
     pd, relaxation = maps.select(-3, 0), maps.narrow(-3, 1, 2).clamp(SHORTEST, LONGEST)
     if isinstance(acquisition, Acquisition):
-        values = {name: getattr(acquisition, name) for name in SEQUENCES[acquisition.sequence].takes}
+        values = {name: acquisition.settings[name] for name in SEQUENCES[acquisition.sequence].takes}
         return _one_sequence(acquisition.sequence, pd, relaxation, values, magnitude)
     subjects, contrasts = acquisition.shape
     if maps.ndim != 4 or maps.shape[0] != subjects:

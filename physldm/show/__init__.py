@@ -1,7 +1,6 @@
-"""Pictures for the chapters: images and maps on shared scales, curves of tissues, the scanner."""
+"""Pictures for the chapters: images and maps on shared scales, curves of tissues, tables, the scanner."""
 
 from .figures import (
-    TISSUE_COLOURS,
     show_bounds,
     show_curves,
     show_effects,
@@ -15,6 +14,8 @@ from .figures import (
 from .overview import show_overview
 from .plane import show_clouds, show_lines, show_paths
 from .scanner import scanner
+from .style import TISSUE_COLOURS
+from .tables import table
 from .widgets import bounds_explorer
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "show_paths",
     "show_ranges",
     "show_surface",
+    "table",
     "tissue_lines",
 ]

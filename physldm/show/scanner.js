@@ -83,7 +83,7 @@ function physldmScanner(root, config) {
   const brains = config.brains.map(physldmCore.unpack);
   const state = {
     brain: brains[0], sequence: config.start, settings: { ...config.sequences[config.start].usual },
-    signed: false, auto: true, voxel: null, image: null, milliseconds: 0,
+    signed: false, auto: true, voxel: null, image: null, refused: null, milliseconds: 0,
   };
   const labels = Object.fromEntries(Object.entries(config.fields).map(([name, field]) => [name, field.label]));
   const sequence = () => config.sequences[state.sequence];
@@ -105,17 +105,23 @@ function physldmScanner(root, config) {
     made.append(...children);
     return made;
   }
+  const drawn = (tag, properties = {}, ...children) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, value] of Object.entries(properties)) made.setAttribute(key, value);
+    made.append(...children);
+    return made;
+  };
   const choice = (text, options, changed) => {
-    const menu = element("select", { onchange: () => changed(menu.value) });
-    for (const [value, title] of options) menu.append(element("option", { value }, title));
+    const menu = element("select", { onchange: () => changed(menu.value) }, ...options);
     return [element("label", {}, element("span", {}, text), menu), menu];
   };
+  const option = (value, title) => element("option", { value }, title);
   const tick = (text, checked, changed) => {
     const box = element("input", { type: "checkbox", checked, onchange: () => changed(box.checked) });
     return [element("label", { className: "tick" }, box, text), box];
   };
 
-  const canvas = element("canvas", { tabIndex: 0, role: "img", className: "image" });
+  const canvas = element("canvas", { tabIndex: 0, role: "application", "aria-roledescription": "scan", className: "image" });
   const marker = element("div", { className: "marker", hidden: true, "aria-hidden": "true" });
   const scale = element("div", { className: "scale" }, element("span"), element("i", { "aria-hidden": "true" }), element("span"));
   const message = element("p", { className: "message", role: "alert" });
@@ -124,29 +130,30 @@ function physldmScanner(root, config) {
   const more = element("div", { className: "knobs" });
   const moreBox = element("details", {}, element("summary", {}, "more settings"), more);
   const bars = element("div", { className: "bars" });
-  const voxelText = element("p", { className: "voxel" }, "Click a voxel, or focus the image and use the arrow keys, to see its tissue.");
-  const curves = element("canvas", { className: "curves", hidden: true, role: "img" });
-  const show = (i) => { state.brain = brains[i]; resize(); draw(); };
-  let [brainChoice] = choice("brain", brains.map((b, i) => [i, b.name]), show);
+  const hint = "Click a voxel, or focus the image and use the arrow keys, to see its tissue.";
+  const voxelText = element("p", { className: "voxel" }, hint);
+  const curves = drawn("svg", { class: "curves", role: "img", viewBox: "0 0 360 160" });
+  let [brainChoice, brainMenu] = choice("brain", brains.map((b, i) => option(i, b.name)), (i) => showBrain(brains[i]));
+  const which = element("output", { "aria-live": "off" });
   if (config.gallery) {
-    const which = element("output", {}, brains[0].name);
     const next = element("button", { type: "button", disabled: brains.length < 2 }, "new brain");
-    next.onclick = () => { show((brains.indexOf(state.brain) + 1) % brains.length); which.value = state.brain.name; };
+    next.onclick = () => showBrain(brains[(brains.indexOf(state.brain) + 1) % brains.length]);
     brainChoice = element("span", { className: "gallery" }, next, which);
   }
-  const [sequenceLabel, sequenceMenu] = choice("sequence", Object.entries(config.sequences).map(([n, s]) => [n, s.title]), (n) => choose(n));
+  const [sequenceLabel, sequenceMenu] = choice("sequence", groups(), (n) => choose(n));
   const [signLabel, signBox] = tick("keep the sign", false, (on) => { state.signed = on; draw(); });
   const [exactLabel, exactBox] = tick("exact equation", false, () => choose(partner(state.sequence), state.settings));
-  const [autoLabel] = tick("adjust brightness", true, (on) => { state.auto = on; draw(); });
+  const [autoLabel, autoBox] = tick("adjust brightness", true, (on) => { state.auto = on; draw(); });
   const presets = element("div", { className: "presets", role: "group", "aria-label": "presets" });
-  for (const preset of config.presets) {
-    presets.append(element("button", { type: "button", onclick: () => choose(preset.sequence, preset.settings) }, preset.name));
-  }
+  const presetButtons = config.presets.map((preset) => [preset, element("button", {
+    type: "button", onclick: () => choose(preset.sequence, preset.settings) }, preset.name)]);
+  presets.append(...presetButtons.map(([, button]) => button));
+  const resetButton = element("button", { type: "button", className: "reset", onclick: reset }, "reset");
   root.append(
-    element("div", { className: "top" }, brainChoice, sequenceLabel, presets),
+    element("div", { className: "top" }, brainChoice, sequenceLabel, resetButton, presets),
     element("div", { className: "middle" },
       element("div", { className: "screen" }, element("div", { className: "frame" }, canvas, marker), scale),
-      element("div", { className: "panel" }, knobs, moreBox, element("div", { className: "ticks" }, signLabel, exactLabel, autoLabel), message, bars, voxelText, curves)),
+      element("div", { className: "panel" }, knobs, moreBox, element("div", { className: "ticks" }, signLabel, exactLabel, autoLabel), message, bars, curves, voxelText)),
     spoken);
 
   /* --- settings ---------------------------------------------------------------------------------------------- */
@@ -156,17 +163,40 @@ function physldmScanner(root, config) {
     return twin || Object.keys(config.sequences).find((n) => config.sequences[n].standsFor === name);
   }
 
+  /* The menu: the paper's three, then up to the last exact one what scanners play, then the rest. */
+  function groups() {
+    const names = Object.keys(config.sequences), exact = names.map((n) => !config.sequences[n].standsFor && Boolean(partner(n)));
+    const kind = (n, i) => (config.sequences[n].standsFor ? "Eq. 1" : i <= exact.lastIndexOf(true) ? "as scanners play them" : "further ones");
+    const made = [];
+    names.forEach((name, i) => {
+      if (made.at(-1)?.label !== kind(name, i)) made.push(element("optgroup", { label: kind(name, i) }));
+      made.at(-1).append(option(name, config.sequences[name].title));
+    });
+    return made;
+  }
+
+  /* A sequence's usual settings, but for those given that it knows. */
+  const settingsOf = (name, given) => {
+    const { usual } = config.sequences[name];
+    return { ...usual, ...Object.fromEntries(Object.entries(given).filter(([key]) => key in usual)) };
+  };
+
   function choose(name, settings = {}) {
     state.sequence = name;
-    const known = sequence().usual;
-    state.settings = { ...known };
-    for (const key of Object.keys(settings)) if (key in known) state.settings[key] = settings[key];
+    state.settings = settingsOf(name, settings);
     sequenceMenu.value = name;
     exactBox.disabled = !partner(name);
     exactBox.checked = !exactBox.disabled && !sequence().standsFor;
     signBox.disabled = sequence().signed;
     makeKnobs();
     draw();
+  }
+
+  function reset() {
+    state.voxel = null;
+    state.signed = signBox.checked = false;
+    state.auto = autoBox.checked = true;
+    choose(config.start);
   }
 
   /* Times and spacings turn logarithmically; angles and counts in whole steps. */
@@ -178,14 +208,14 @@ function physldmScanner(root, config) {
       const time = unit === "s";
       const position = (v) => (time ? (1000 * Math.log(v / low)) / Math.log(high / low) : v);
       const value = (x) => (time ? low * Math.pow(high / low, x / 1000) : Number(x));
-      const shown = element("output");
+      const shown = element("span", { className: "value", "aria-hidden": "true" });
       const slider = element("input", {
         type: "range", min: time ? 0 : low, max: time ? 1000 : high, step: 1, title: meaning,
         oninput: () => { state.settings[name] = value(slider.value); show(); draw(); },
       });
       const show = () => {
-        shown.value = format(name, state.settings[name]);
-        slider.setAttribute("aria-valuetext", shown.value);
+        shown.textContent = format(name, state.settings[name]);
+        slider.setAttribute("aria-valuetext", shown.textContent);
       };
       slider.dataset.setting = name;
       slider.value = position(Math.max(state.settings[name], low));
@@ -197,10 +227,16 @@ function physldmScanner(root, config) {
 
   /* --- drawing ----------------------------------------------------------------------------------------------- */
 
-  function resize() {
-    canvas.width = state.brain.width;
-    canvas.height = state.brain.height;
-    state.voxel = null;
+  /* Another brain under the same scan; the chosen voxel stays where it is, if there is such a place. */
+  function showBrain(brain) {
+    state.brain = brain;
+    state.image = null;
+    canvas.width = brain.width;
+    canvas.height = brain.height;
+    if (state.voxel && (state.voxel[0] >= brain.width || state.voxel[1] >= brain.height)) state.voxel = null;
+    brainMenu.value = brains.indexOf(brain);
+    which.value = brain.name;
+    draw();
   }
 
   let waiting = false;
@@ -212,10 +248,20 @@ function physldmScanner(root, config) {
 
   function drawNow() {
     const began = performance.now();
-    const refused = physldmCore.refusal(sequence().limits, state.settings, labels, format);
-    message.textContent = refused || "";
-    for (const old of [canvas, bars, voxelText, curves]) old.classList.toggle("stale", Boolean(refused));
-    if (refused) return;
+    state.refused = physldmCore.refusal(sequence().limits, state.settings, labels, format);
+    message.textContent = state.refused || "";
+    for (const old of [canvas, bars, voxelText, curves]) old.classList.toggle("stale", Boolean(state.refused));
+    for (const [preset, button] of presetButtons) {
+      const settings = settingsOf(preset.sequence, preset.settings);
+      const chosen = preset.sequence === state.sequence && Object.keys(settings).every((k) => settings[k] === state.settings[k]);
+      button.setAttribute("aria-pressed", chosen);
+    }
+    if (!state.refused) scanNow(began);
+    drawVoxel();
+    describe();
+  }
+
+  function scanNow(began) {
     const signed = state.signed || sequence().signed;
     state.image = physldmCore.scan(state.brain, sequence().equation, state.settings);
     const top = state.auto ? physldmCore.brightest(state.image, state.brain.inside) : 1;
@@ -230,8 +276,7 @@ function physldmScanner(root, config) {
     scale.lastChild.textContent = `${top.toPrecision(2)}  ${sequence().unitless ? "no unit" : config.unit}`;
     state.milliseconds = performance.now() - began;
     drawBars(top);
-    drawVoxel();
-    describe();
+    drawCurves();
   }
 
   /* Signed signal of the table's tissues; a full bar is as bright as the image gets. */
@@ -245,68 +290,124 @@ function physldmScanner(root, config) {
     }));
   }
 
+  /* PD, T1, T2 of the chosen voxel, or null where none is chosen or there is no water. */
+  function voxelTissue() {
+    if (!state.voxel) return null;
+    const k = state.voxel[1] * state.brain.width + state.voxel[0];
+    const tissue = state.brain.maps.map((m) => m[k]);
+    return tissue[0] > 0 ? tissue : null;
+  }
+
   function drawVoxel() {
-    marker.hidden = curves.hidden = state.voxel === null;
+    marker.hidden = state.voxel === null;
+    voxelText.textContent = hint;
     if (state.voxel === null) return;
-    const { width, height, maps } = state.brain, [x, y] = state.voxel, k = y * width + x;
+    const [x, y] = state.voxel, { width, height } = state.brain, tissue = voxelTissue();
     marker.style.left = `${(100 * (x + 0.5)) / width}%`;
     marker.style.top = `${(100 * (y + 0.5)) / height}%`;
-    const [pd, t1, t2] = maps.map((m) => m[k]);
-    if (!(pd > 0)) {
-      voxelText.textContent = `Voxel ${x}, ${y}: no water here.`;
-      curves.hidden = true;
-      return;
+    voxelText.textContent = `Voxel ${x}, ${y}: no water here.`;
+    if (!tissue) return;
+    const [pd, t1, t2] = tissue;
+    voxelText.textContent = `Voxel ${x}, ${y}: PD ${pd.toFixed(2)}, T1 ${t1.toFixed(2)} s, T2 ${(1000 * t2).toFixed(0)} ms; ${signalText(tissue)}.`;
+  }
+
+  function signalText(tissue) {
+    if (state.refused || !state.image) return "not scanned";
+    const signal = state.image[state.voxel[1] * state.brain.width + state.voxel[0]];
+    const zero = physldmCore.nullTime(sequence(), state.settings, tissue);
+    const when = zero === null ? "no null" : `null at TI ${format("ti", zero)}, once repeated every ${format("tr", state.settings.tr)}`;
+    return `signal ${signal < 0 ? "−" : ""}${Math.abs(signal).toFixed(3)}; ${when}`;
+  }
+
+  /* The signal of this very sequence, sign kept, against the two of its settings that contrast is made with. Every
+     curve comes from the equation that makes the image, so a curve crosses zero where its tissue has its null. */
+  function drawCurves() {
+    const tissue = voxelTissue();
+    const lines = config.tissues.map((t) => ({ name: t.name, at: [t.pd, t.t1, t.t2], colour: t.colour, dashes: t.dashes, width: 1.8 }));
+    if (tissue) lines.push({ name: "voxel", at: tissue, colour: "currentColor", dashes: "none", width: 2.6 });
+    const panels = config.against.filter((name) => sequence().takes.includes(name)).slice(0, 2).map((name) => swept(name, lines));
+    const values = panels.flatMap((panel) => panel.values.flat()).filter(Number.isFinite);
+    const low = Math.min(0, ...values), high = Math.max(0, ...values, low + 1e-6);
+    curves.replaceChildren(...panels.map((panel, i) => graph(panel, 30 + 176 * i, low, high, lines)), legend(lines));
+    const named = panels.map(({ name }) => `${labels[name]} (now ${format(name, state.settings[name])})`).join(" and ");
+    const zero = tissue && physldmCore.nullTime(sequence(), state.settings, tissue);
+    curves.setAttribute("aria-label", `Signal of ${lines.map((line) => line.name).join(", ")} against ${named}.` +
+      (tissue ? ` The voxel has T1 ${tissue[1].toFixed(2)} s and T2 ${(1000 * tissue[2]).toFixed(0)} ms` +
+        `${zero === null ? "" : ` and crosses zero at TI ${format("ti", zero)}`}.` : ""));
+  }
+
+  /* Signals over the possible values of one setting; NaN where the sequence cannot be played. */
+  function swept(name, lines) {
+    const of = (x) => ({ ...state.settings, [name]: x }), points = 90;
+    const possible = (x) => physldmCore.refusal(sequence().limits, of(x), {}, String) === null;
+    const range = (to) => Array.from({ length: points + 1 }, (_, i) => (i * to) / points);
+    const now = state.settings[name], { unit, span } = config.fields[name];
+    let longest = unit === "°" ? 90 : { ti: 3, te: 0.2 }[name] || 5;
+    longest = Math.min(Math.max(longest, 1.25 * now), unit === "°" ? span[1] : Infinity);
+    const last = Math.max(now, ...range(longest).filter(possible));
+    if (last < 0.7 * longest) longest = 1.05 * last;
+    const xs = range(longest);
+    const played = xs.map((x) => possible(x) && sequence().equation(of(x)));
+    return { name, now, xs, longest, values: lines.map(({ at }) => played.map((f) => (f ? f(...at) : NaN))) };
+  }
+
+  function graph({ name, now, xs, longest, values }, left, low, high, lines) {
+    const wide = 144, X = (x) => left + (x / longest) * wide, Y = (v) => 22 + ((high - v) / (high - low)) * 92;
+    const text = (x, y, words, anchor) => drawn("text", { x, y, "text-anchor": anchor }, words);
+    const rule = (x1, y1, x2, y2, dashes) => drawn("line", { x1, y1, x2, y2, class: "rule", "stroke-dasharray": dashes || "none" });
+    const made = drawn("g", { class: "graph", "data-against": name });
+    made.append(rule(left, 22, left, 114), rule(left, Y(0), left + wide, Y(0)), rule(X(now), 22, X(now), 114, "3 2"),
+      text(Math.min(Math.max(X(now), left + 30), left + wide - 30), 14, `${labels[name]} ${format(name, now)}`, "middle"),
+      text(left - 4, Y(0) + 4, "0", "end"), text(left, 128, "0", "middle"), text(left + wide, 128, format(name, longest), "end"),
+      text(left + wide / 2, 128, labels[name], "middle"));
+    for (const v of [low, high]) if (Math.abs(Y(v) - Y(0)) > 12) made.append(text(left - 4, Y(v) + 4, v.toPrecision(1).replace("-", "−"), "end"));
+    lines.forEach(({ name: of, colour, dashes, width }, i) => {
+      let pen = "M";
+      const d = values[i].map((v, j) => {
+        if (!Number.isFinite(v)) { pen = "M"; return ""; }
+        const step = `${pen}${X(xs[j]).toFixed(1)} ${Y(v).toFixed(1)}`;
+        pen = "L";
+        return step;
+      }).join("");
+      made.append(drawn("path", { d, fill: "none", stroke: colour, "stroke-width": width, "stroke-dasharray": dashes, "data-tissue": of }));
+    });
+    const zero = name === "ti" && voxelTissue() && physldmCore.nullTime(sequence(), state.settings, voxelTissue());
+    if (zero && zero <= longest) made.append(drawn("circle", { cx: X(zero), cy: Y(0), r: 4, class: "null" }));
+    return made;
+  }
+
+  function legend(lines) {
+    const made = drawn("g", { class: "legend" });
+    let x = 30;
+    for (const { name, colour, dashes, width } of lines) {
+      made.append(drawn("line", { x1: x, x2: x + 22, y1: 149, y2: 149, stroke: colour, "stroke-width": width, "stroke-dasharray": dashes }),
+        drawn("text", { x: x + 26, y: 153 }, name));
+      x += 40 + 6 * name.length;
     }
-    const zero = physldmCore.nullTime(sequence(), state.settings, [pd, t1, t2]);
-    voxelText.textContent = `Voxel ${x}, ${y}: PD ${pd.toFixed(2)}, T1 ${t1.toFixed(2)} s, T2 ${(1000 * t2).toFixed(0)} ms; ` +
-      `signal ${state.image[k] < 0 ? "−" : ""}${Math.abs(state.image[k]).toFixed(3)}; ${zero === null ? "no null" : `null at TI ${format("ti", zero)}, once repeated every ${format("tr", state.settings.tr)}`}.`;
-    drawCurves(t1, t2);
+    return made;
   }
 
-  /* Recovery after an inversion and decay after an excitation. */
-  function drawCurves(t1, t2) {
-    const ratio = window.devicePixelRatio || 1, w = 340, h = 130;
-    curves.width = w * ratio;
-    curves.height = h * ratio;
-    const pen = curves.getContext("2d"), ink = getComputedStyle(root).color;
-    pen.scale(ratio, ratio);
-    pen.font = "11px sans-serif";
-    const plot = (left, longest, low, title, curve, colour) => {
-      const X = (t) => left + (t / longest) * 130, Y = (v) => 20 + ((1 - v) / (1 - low)) * 80;
-      pen.fillStyle = pen.strokeStyle = ink;
-      pen.lineWidth = 1;
-      pen.strokeRect(left, 20, 130, 80);
-      pen.beginPath();
-      pen.moveTo(left, Y(0));
-      pen.lineTo(left + 130, Y(0));
-      pen.stroke();
-      pen.fillText(title, left, 13);
-      pen.fillText("1", left - 10, 26);
-      pen.fillText(String(low), left - 14, 102);
-      pen.fillText("0", left, 113);
-      pen.textAlign = "right";
-      pen.fillText(`${longest} s`, left + 130, 113);
-      pen.textAlign = "left";
-      pen.fillText("time", left + 52, 126);
-      pen.strokeStyle = colour;
-      pen.lineWidth = 2;
-      pen.beginPath();
-      for (let i = 0; i <= 130; i++) pen.lineTo(left + i, Y(curve((i / 130) * longest)));
-      pen.stroke();
-    };
-    plot(22, 5, -1, "Mz after a first inversion", (t) => 1 - 2 * Math.exp(-t / t1), "#0072B2");
-    plot(198, 0.5, 0, "share of signal left", (t) => Math.exp(-t / t2), "#D55E00");
-    curves.setAttribute("aria-label", `Recovery with T1 ${t1.toFixed(2)} s and decay with T2 ${(1000 * t2).toFixed(0)} ms.`);
-  }
-
+  /* What changed is said once the knob rests, not at every step. */
+  const said = {};
   let speaking = 0;
   function describe() {
     const settings = sequence().takes.map((n) => `${labels[n]} ${format(n, state.settings[n])}`).join(", ");
     const tissue = [...bars.children].map((row) => `${row.firstChild.textContent} ${row.lastChild.textContent}`).join(", ");
-    const text = `${sequence().title}, ${settings}. Signal: ${tissue}.`;
-    canvas.setAttribute("aria-label", `Slice of ${state.brain.name}. ${text}`);
+    const scan = state.refused ? "" : `${sequence().title}, ${settings}. Signal: ${tissue}.`;
+    canvas.setAttribute("aria-label", `Slice of ${state.brain.name}; the arrow keys move a voxel. ` +
+      (state.refused ? `${state.refused} ${state.image ? "The picture is that of the last possible settings." : "There is no picture."}` : scan));
+    const now = {
+      scan,
+      sign: state.signed || sequence().signed ? "The sign is kept: grey is zero." : "Magnitude: black is zero.",
+      brain: brains.length > 1 ? `Now ${state.brain.name}.` : "",
+      voxel: state.voxel ? voxelText.textContent : "",
+    };
     clearTimeout(speaking);
-    speaking = setTimeout(() => { spoken.textContent = text; }, 400); // once the knob rests, not at every step
+    speaking = setTimeout(() => {
+      const news = Object.keys(now).filter((key) => now[key] !== said[key]);
+      if (news.length) spoken.textContent = news.map((key) => now[key]).join(" ");
+      Object.assign(said, now);
+    }, 400);
   }
 
   /* --- the pointer and the arrows ------------------------------------------------------------------------------ */
@@ -324,10 +425,12 @@ function physldmScanner(root, config) {
   });
   function moveTo(x, y) {
     state.voxel = [Math.max(0, Math.min(canvas.width - 1, Math.floor(x))), Math.max(0, Math.min(canvas.height - 1, Math.floor(y)))];
-    if (state.image) drawVoxel();
+    drawVoxel();
+    if (!state.refused) drawCurves();
+    describe();
   }
 
   root.physldm = { state, drawNow, core: physldmCore };
-  resize();
+  showBrain(brains[0]);
   choose(config.start);
 }

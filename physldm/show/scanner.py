@@ -18,12 +18,16 @@ from torch import Tensor
 
 from physldm.physics import FIELDS, SEQUENCES, TISSUES, Acquisition
 
-from .figures import TISSUE_COLOURS, TISSUE_NAMES
 from .javascript import equation_in_javascript, limits_in_javascript
+from .style import TISSUE_COLOURS, TISSUE_NAMES
 
 # Lowest and highest value of PD, T1 (s) and T2 (s), and whether its 16 bits are logarithmic.
 RANGES = ((0.0, 2.0, False), (0.05, 20.0, True), (0.005, 10.0, True))
 COMMON = ("te", "tr", "ti", "ti2", "flip_angle", "flip_angle2", "effective_te")
+# Settings that the scanner's two curves run over, where a sequence takes them: the first two of these.
+AGAINST = ("ti", "te", "flip_angle", "tr")
+# The tissues whose bars and curves it shows, and their dashes in SVG.
+DASHES = {"wm": "none", "gm": "6 3", "csf": "8 3 2 3"}
 PRESETS = (
     ("T1w", "mprage", {}),
     ("T2w", "spin_echo", {}),
@@ -106,11 +110,12 @@ class Scanner:
             "gallery": self.gallery,
             "unit": "signal (most PD = 1)" if self.gallery else "signal (PD of CSF = 1)",
             "common": COMMON,
+            "against": AGAINST,
             "fields": {n: {"label": f.label, "meaning": f.meaning, "unit": f.unit, "span": f.span} for n, f in FIELDS.items()},
             "presets": [{"name": n, "sequence": s, "settings": values} for n, s, values in PRESETS],
             "tissues": [
-                {"name": TISSUE_NAMES[n], "pd": TISSUES[n].pd, "t1": TISSUES[n].t1, "t2": TISSUES[n].t2, "colour": TISSUE_COLOURS[n]}
-                for n in ("wm", "gm", "csf")
+                {"name": TISSUE_NAMES[n], "pd": TISSUES[n].pd, "t1": TISSUES[n].t1, "t2": TISSUES[n].t2, "colour": TISSUE_COLOURS[n], "dashes": DASHES[n]}
+                for n in DASHES
             ],
             "brains": [{"name": name, **packed(maps)} for name, maps in self.brains.items()],
         }  # fmt: skip

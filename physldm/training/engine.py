@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -22,14 +23,15 @@ from physldm.weights import FORMAT, architecture, load_tensors, save_tensors
 LOG_EVERY = 20
 # With Adam's usual 0.9 a critic takes several times as many steps to tell anything.
 CRITIC_BETAS = (0.5, 0.999)
+M = TypeVar("M", bound=nn.Module)
 Loss = Callable[["Learner", Step], tuple[Tensor, dict[str, Tensor]]]
 
 
-def one_device(precision: str) -> Fabric:
-    """What a training that a reader waits for runs on: the best device here, in ``precision``, in this process."""
-    # in a notebook its remark on autocast would stand on the page as an error
+def make_fabric(precision: str, devices: int | str = "auto") -> Fabric:
+    """What a training runs on: the best devices here, all or some of them, in ``precision``."""
+    # its remark on autocast would stand on a chapter's page as an error
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    return Fabric(accelerator="auto", devices=1, precision=precision)
+    return Fabric(accelerator="auto", devices=devices, precision=cast(Any, precision))
 
 
 def learning_rate(step: int, total: int, stage: StageConfig) -> float:
@@ -39,7 +41,7 @@ def learning_rate(step: int, total: int, stage: StageConfig) -> float:
     return stage.lr * warm * decay
 
 
-class Learner:
+class Learner(Generic[M]):
     """A network, its Adam, and the one step by which everything in this package learns.
 
     Args:
@@ -52,7 +54,7 @@ class Learner:
     def __init__(
         self,
         fabric: Fabric,
-        module: nn.Module,
+        module: M,
         *,
         clip: float = 1.0,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -65,14 +67,14 @@ class Learner:
     def __call__(self, *inputs):
         return self._model(*inputs)
 
-    def learn(self, value: Tensor, rate: float) -> None:
-        """One step of Adam down the gradient of ``value``.
+    def learn(self, value: Tensor, rate: float, number: int) -> None:
+        """Step ``number`` of Adam, at ``rate``, down the gradient of ``value``.
 
         Raises:
             FloatingPointError: the value is not finite.
         """
         if not torch.isfinite(value):
-            raise FloatingPointError(f"the loss is {value.item()}")
+            raise FloatingPointError(f"step {number}: the loss is {value.item()}")
         self.adam.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad()
         self.fabric.backward(value)
@@ -99,7 +101,7 @@ class Learner:
             state.setdefault(int(number), {})[name] = own
         self.adam.load_state_dict({"state": state, "param_groups": self.adam.state_dict()["param_groups"]})
 
-    def finished(self) -> nn.Module:
+    def finished(self) -> M:
         """The network, ready to use on the processor."""
         return self.module.requires_grad_(True).cpu().eval()
 
@@ -240,12 +242,13 @@ class Training:
         learner = self.learners[""]
         value, parts = loss(learner, step)
         try:
-            learner.learn(value, rate)
+            learner.learn(value, rate, number)
             if self.critic and (turn := self.critic.loss(self.learners["critic."], step)):
-                self.learners["critic."].learn(turn[0], self.critic.lr * rate / self.stage.lr)
+                critic_rate = self.critic.lr * rate / self.stage.lr
+                self.learners["critic."].learn(turn[0], critic_rate, number)
                 parts = parts | turn[1]
         except FloatingPointError as error:
-            raise FloatingPointError(f"{self.name}: step {number}: {error}") from None
+            raise FloatingPointError(f"{self.name}: {error}") from None
         self._update_average(number)
         return {"loss": value, **parts}
 

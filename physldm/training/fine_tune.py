@@ -20,7 +20,7 @@ from physldm.models.perceptual import Lpips
 from physldm.progress import progress
 from physldm.runs import Run
 
-from .engine import CRITIC_BETAS, Learner, learning_rate, one_device
+from .engine import CRITIC_BETAS, Learner, learning_rate, make_fabric
 from .losses import judged, ramp, shown, vae_loss
 from .vae_stage import draw_step
 
@@ -33,18 +33,30 @@ def fresh_critic(seed: int) -> PatchDiscriminator:
         return PatchDiscriminator()
 
 
+def _teach(critic: Learner, real: Tensor, made: Tensor, rate: float, number: int) -> dict[str, Tensor]:
+    """One step of a critic; its loss and mean verdicts."""
+    critic.module.requires_grad_(True)
+    value, parts = judged(critic, real, made)
+    critic.learn(value, rate, number)
+    return parts
+
+
 def train_critic(
     run: Run, spoil: Callable[[Tensor], Tensor], steps: int, seed: int = 0, *, lr: float = 1e-4
 ) -> tuple[PatchDiscriminator, Curves]:
     """Teaches a fresh critic to tell a run's training scans from spoiled ones, one contrast of each slice at a time.
 
     Args:
+        run: whose scans.
         spoil: scans ``[B, 1, H, W]`` in scanner units → what passes for made.
+        steps: of Adam.
+        seed: of all draws.
+        lr: of Adam.
 
     Returns:
         The critic, and of every step its loss and mean verdicts.
     """
-    fabric = one_device(run.config.precision)
+    fabric = make_fabric(run.config.precision, devices=1)
     critic = Learner(fabric, fresh_critic(seed), betas=CRITIC_BETAS)
     store, curves = run.store, defaultdict(list)
     slices = store.slices("train")
@@ -56,9 +68,7 @@ def train_critic(
         scans = batch.images[torch.arange(len(which)), which][:, None]
         scale = scale_images(scans)[1]
         real, made = (shown(x, scale, None).to(fabric.device) for x in (scans, spoil(scans)))
-        value, parts = judged(critic, real, made)
-        critic.learn(value, lr)
-        for name, part in parts.items():
+        for name, part in _teach(critic, real, made, lr, number).items():
             curves[name].append(part.item())
     return critic.finished(), dict(curves)
 
@@ -74,12 +84,15 @@ def fine_tune(
 ) -> tuple[PhysicsVAE, Curves]:
     """Trains a copy of a run's VAE for some more steps, on the run's training slices but with ``loss``.
 
-    The rate warms up over a tenth of the steps and then falls to zero. The same seed gives the same slices, mirrors and
-    noise under every loss. Nothing is written, and the run stays as it is.
+    The rate warms up over a tenth of the steps, then falls to zero. Slices, mirrors and noise follow from the seed alone.
 
     Args:
-        loss: its ramp counts steps of this tuning. lr: of Adam. critic: where ``loss.adversarial`` is above 0, the
-            discriminator to begin with, which learns in place; by default a fresh one.
+        run: whose VAE is copied; it stays as it is.
+        loss: its ramp counts steps of this tuning.
+        steps: of Adam.
+        seed: of all draws.
+        lr: the highest rate.
+        critic: the discriminator to begin with, which learns in place; by default a fresh one.
 
     Returns:
         The tuned VAE, and of every step the loss, its parts (unweighted) and the seconds it took.
@@ -88,28 +101,22 @@ def fine_tune(
         InputError: the run has no weights or no data, or LPIPS is asked for and its AlexNet has not been fetched.
         FloatingPointError: a loss is not finite.
     """
-    fabric = one_device(run.config.precision)
+    fabric, curves = make_fabric(run.config.precision, devices=1), defaultdict(list)
     vae = Learner(fabric, copy.deepcopy(run.vae).train())
     judge = Learner(fabric, critic or fresh_critic(seed), betas=CRITIC_BETAS) if loss.adversarial else None
-    perceptual = Lpips().to(fabric.device) if loss.perceptual else None
+    lpips = Lpips().to(fabric.device) if loss.perceptual else None
     stage = run.config.vae_stage.model_copy(update={"lr": lr, "warmup": steps // 10, "cosine": True})
-    curves = defaultdict(list)
     for number in progress(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
         start, rate = time.perf_counter(), learning_rate(number, steps, stage)
-        drawn = draw_step(run.store, run.config, Step(seed, Who.FINE_TUNING, number)).to(fabric.device)
-        output, images, asked = drawn.through(vae)
+        drawn = draw_step(run.store, run.config, Step(seed, Who.FINE_TUNING, number))
+        output, images, asked = drawn.to(fabric.device).through(vae)
         if judge:
             judge.module.requires_grad_(False)
-        value, parts = vae_loss(
-            output, images, asked, loss, number, perceptual=perceptual, discriminator=judge
-        )
-        vae.learn(value, rate)
+        value, parts = vae_loss(output, images, asked, loss, number, perceptual=lpips, discriminator=judge)
+        vae.learn(value, rate, number)
         if judge and ramp(number + 1, loss) > 0:
-            judge.module.requires_grad_(True)
-            real, made = (shown(x.detach(), output.scale, asked) for x in (images, output.reconstruction))
-            verdict, verdicts = judged(judge, real, made)
-            judge.learn(verdict, loss.discriminator_lr * rate / lr)
-            parts |= verdicts
+            pictures = (shown(x.detach(), output.scale, asked) for x in (images, output.reconstruction))
+            parts |= _teach(judge, *pictures, loss.discriminator_lr * rate / lr, number)
         for name, part in {"loss": value, **parts}.items():
             curves[name].append(part.item())
         curves["seconds"].append(time.perf_counter() - start)

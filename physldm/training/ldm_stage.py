@@ -43,7 +43,7 @@ def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
     """Trains the denoiser on codes drawn anew from the cached posteriors; writes ``ldm.safetensors``."""
     vae = PhysicsVAE(config.vae)
     load_weights(folder / "vae.safetensors", vae, architecture(config, "vae"))
-    vae = vae.eval().to(fabric.device, memory_format=torch.channels_last)
+    vae = vae.eval().to(fabric.device).to(memory_format=torch.channels_last)
     mean, sigma = cache_posteriors(vae, store, "train", fabric.device)
     with seeded(config.seed):
         module = make_denoiser(config).to(memory_format=torch.channels_last)

@@ -50,7 +50,7 @@ def reconstruction_loss(
     squared = ((s - x) ** 2).mean((2, 3))
     relative = ((s - x).abs() / (x + config.relative_floor)).mean((2, 3))
     weight = torch.ones_like(squared) if asked is None else asked.to(squared)
-    return tuple((y * weight).sum() / weight.sum() for y in (squared, relative))
+    return (squared * weight).sum() / weight.sum(), (relative * weight).sum() / weight.sum()
 
 
 def tissue_prior(o: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
@@ -66,7 +66,7 @@ def total_variation(x: Float[Tensor, "B H W"]) -> Tensor:
     Equation: eq-tv.
     """
     # mean |x(i+1, j) − x(i, j)| + mean |x(i, j+1) − x(i, j)|
-    return sum(x.diff(dim=axis).abs().mean() for axis in (1, 2))
+    return x.diff(dim=1).abs().mean() + x.diff(dim=2).abs().mean()
 
 
 def apparent_gain(o: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W"]:

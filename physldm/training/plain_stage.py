@@ -72,8 +72,11 @@ def train_plain(
     The same seed gives the same start, images and noise under every weight. Nothing is written.
 
     Args:
-        images: in [−1, 1]; H and W multiples of the code's downsampling. kl_weight: see :func:`plain_loss`.
+        images: in [−1, 1]; H and W multiples of the code's downsampling.
+        kl_weight: see :func:`plain_loss`.
         steps: by default 400, and a few in the ``smoke`` preset.
+        seed: of the start, the order and the noise.
+        config: of the networks.
 
     Returns:
         The VAE, ready to use, and the curves of ``reconstruction`` and ``kl``, ``{name: (steps, values)}``.
@@ -95,7 +98,7 @@ def train_plain(
             batch = batch.flip(-1)
         output = vae(batch, torch.randn(len(batch), *shape, generator=draw))
         loss, parts = plain_loss(output, batch, kl_weight)
-        vae.learn(loss, learning_rate(number, steps, stage))
+        vae.learn(loss, learning_rate(number, steps, stage), number)
         for name, part in parts.items():
             curves[name][0].append(number)
             curves[name][1].append(part.item())

@@ -37,7 +37,7 @@ class Forecast:
 def forecast(device: torch.device, config: Config) -> Forecast:
     """How long both stages of ``config`` will take here, from a few steps of each."""
     seconds = measure_precisions(device)
-    best = min(seconds, key=seconds.get)
+    best = min(seconds, key=seconds.__getitem__)
     vae = seconds[best] / SHARE_OF_A_STEP * config.vae_stage.steps / 60
     ldm = measure_denoiser(device, best, config) * config.ldm_stage.steps / 60
     return Forecast(best, seconds, vae, ldm)
@@ -45,7 +45,7 @@ def forecast(device: torch.device, config: Config) -> Forecast:
 
 def measure_precisions(device: torch.device) -> dict[str, float]:
     """Seconds for one forward and backward pass of a small VAE in float32 and in bfloat16 autocast."""
-    model = PhysicsVAE(load_preset("laptop").vae).to(device, memory_format=torch.channels_last)
+    model = PhysicsVAE(load_preset("laptop").vae).to(device).to(memory_format=torch.channels_last)
     images = torch.rand(2, 2, 112, 80, device=device) * 300
     protocol = [Acquisition("mprage", tr=2.4, ti=1.0), Acquisition("spin_echo", te=0.1, tr=3.2)]
     batch = AcquisitionBatch.repeat(protocol, 2).to(device)
@@ -57,7 +57,7 @@ def measure_precisions(device: torch.device) -> dict[str, float]:
 
 def measure_denoiser(device: torch.device, precision: str, config: Config) -> float:
     """Seconds for one training step of ``config``'s denoiser, the faster of two."""
-    model = make_denoiser(config).to(device, memory_format=torch.channels_last)
+    model = make_denoiser(config).to(device).to(memory_format=torch.channels_last)
     x = torch.randn(config.ldm_stage.batch, *latent_shape(config), device=device)
     t = torch.zeros(len(x), dtype=torch.long, device=device)
     return _seconds(lambda: model(x, t).square().mean(), device, precision, 3)

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
 from physldm.config import Config, read_config, to_toml
 from physldm.data import check_anatomies
@@ -20,6 +19,7 @@ from physldm.models import PhysicsVAE, make_denoiser
 from physldm.runs import read_facts
 from physldm.weights import architecture
 
+from .engine import make_fabric
 from .ldm_stage import train_ldm
 from .speed import measure_precisions
 from .vae_stage import train_vae
@@ -45,7 +45,7 @@ def train(folder: Path, config: Config, stage: str = "all", data: Path | None = 
     if all((folder / f"{s}.safetensors").exists() for s in stages):
         print(f"{folder}: {' and '.join(stages)} already trained")
         return
-    fabric = Fabric(accelerator="auto", devices="auto", precision=config.precision)
+    fabric = make_fabric(config.precision)
     fabric.launch()
     with fabric.rank_zero_first():  # one process makes the slices, the others read them
         store = SliceStore(data) if data else phantom_store(config.data, config.seed, folder / "slices")
@@ -108,7 +108,7 @@ def _claim(folder: Path, config: Config, data: Path | None) -> Config:
     if config.precision == "auto":
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         seconds = measure_precisions(device)
-        config = config.model_copy(update={"precision": min(seconds, key=seconds.get)})
+        config = config.model_copy(update={"precision": min(seconds, key=seconds.__getitem__)})
     _try_out(config)
     with writing(folder, "a folder to write to (--run)"):
         folder.mkdir(parents=True, exist_ok=True)

@@ -122,7 +122,7 @@ def train_vae(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
     def critic_loss(model, step):
         if ramp(step.number + 1, config.loss) == 0:
             return None
-        discriminator.requires_grad_(True)
+        model.module.requires_grad_(True)
         return judged(model, seen["real"], seen["made"])
 
     critic = Critic(discriminator, critic_loss, config.loss.discriminator_lr) if discriminator else None

@@ -9,7 +9,7 @@ from physldm.data.slices import Batch
 from physldm.evaluation import evaluate
 from physldm.evaluation.contrasts import EITHER_WAY, UNSEEN, code_shift, gain_field, unseen_psnr
 from physldm.evaluation.image import fixed_protocol
-from physldm.physics import AcquisitionBatch, signal
+from physldm.physics import TISSUES, AcquisitionBatch, flair, signal
 from physldm.runs import Run
 
 
@@ -26,6 +26,12 @@ def test_the_gain_field_is_the_gain_times_a_smooth_field(subject):
     for n in range(3):  # it explains every contrast, not only the one it was read from
         rebuilt = field * signal(subject.maps, batch)[:, n]
         torch.testing.assert_close(rebuilt[brain], subject.clean[:, n][brain], rtol=1e-3, atol=0.05)
+
+
+def test_fat_is_gone_where_its_null_is_promised():
+    stir, fat = UNSEEN["STIR-like"], TISSUES["fat"]
+    s = flair(*(torch.tensor(x) for x in (fat.pd, fat.t1, fat.t2)), te=0.0, tr=stir.tr, ti=stir.ti)
+    assert abs(s) < 0.003 * fat.pd  # a TI 0.01 s off leaves 3 %
 
 
 def test_unseen_contrasts_of_the_true_maps_are_perfect_and_of_others_worse(subject):

@@ -143,3 +143,22 @@ def test_fit_of_a_real_mprage_by_eq1_is_wrong_as_reported():
     truth = torch.tensor([1.0, 0.85, 0.070])
     biases = [(100 * (m[:, 0, 0] / truth - 1)).tolist() for m in (fit.maps, fit.second)]
     assert min(max(abs(b - f) for b, f in zip(bias, (-35, -16, 42), strict=True)) for bias in biases) < 2
+
+
+@pytest.mark.parametrize("about", ["x", "y"])
+@pytest.mark.parametrize("angle", [90.0, 33.0, -120.0])
+def test_a_pulse_turns_as_the_right_hand_does(about, angle):
+    """Against Rodrigues' formula, v cos α + (k × v) sin α + k (k·v)(1 − cos α), by the cross product alone."""
+    axis = torch.tensor({"x": [1.0, 0, 0], "y": [0, 1.0, 0]}[about], dtype=TEN)
+    # an excitation, a wait off resonance, and M points in no special direction
+    before = [Pulse(40.0, "y"), Delay(0.02)]
+    _, path = trace([*before, Pulse(angle, about)], 1.0, 0.08, offset=7.0, step=1.0)
+    v, turned = path[-2], path[-1]
+    alpha = math.radians(angle)
+    cross = torch.linalg.cross(axis, v)
+    expected = v * math.cos(alpha) + cross * math.sin(alpha) + axis * (axis @ v) * (1 - math.cos(alpha))
+    assert v.abs().min() > 0.1
+    torch.testing.assert_close(turned, expected, atol=1e-12, rtol=0)
+    # as precession does: +90° about z turns x into y
+    _, path = trace([Pulse(90.0), Delay(0.25)], 1e9, 1e9, offset=1.0, step=1.0)
+    torch.testing.assert_close(path[-1], torch.tensor([0.0, 1.0, 0.0], dtype=TEN), atol=1e-8, rtol=0)

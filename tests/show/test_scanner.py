@@ -3,6 +3,7 @@
 import base64
 import math
 import random
+import re
 import shutil
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from physldm.data import example_maps
 from physldm.errors import InputError
-from physldm.physics import FIELDS, SEQUENCES, Acquisition, AcquisitionError, signal
+from physldm.physics import FIELDS, SEQUENCES, TISSUES, Acquisition, AcquisitionError, flair, signal
 from physldm.physics.sequences import sequence
 from physldm.show import scanner
 from physldm.show.javascript import equation_in_javascript, limits_in_javascript
@@ -307,9 +308,175 @@ def test_a_voxel_tells_its_tissue_and_its_null(page, maps):
     assert "T1" in page.locator(".curves").get_attribute("aria-label")
 
 
+def values_at(maps, text):
+    x, y = (int(part) for part in text.split(":")[0].removeprefix("Voxel ").split(","))
+    pd, t1, t2 = maps[:, y, x].tolist()
+    return f"PD {pd:.2f}, T1 {t1:.2f} s, T2 {1000 * t2:.0f} ms"
+
+
+@needs_browser
+def test_another_brain_shows_its_own_voxel(page, maps):
+    page.locator(".image").click(position={"x": 130, "y": 200})
+    before = page.locator(".voxel").inner_text()
+    page.locator("select").first.select_option("1")
+    settled(page)
+    after = page.locator(".voxel").inner_text()
+    assert after.split(":")[0] == before.split(":")[0] and after != before
+    assert values_at(maps, before) in before and values_at(maps.flip(-1), after) in after
+    page.get_by_role("button", name="T2w").click()
+    settled(page)
+    assert (
+        values_at(maps.flip(-1), page.locator(".voxel").inner_text()) in page.locator(".voxel").inner_text()
+    )
+
+
+@needs_browser
+def test_a_brain_chosen_while_the_settings_are_impossible_shows_its_tissue_and_no_old_signal(page, maps):
+    page.locator(".image").click(position={"x": 130, "y": 200})
+    page.locator('[data-setting="tr"]').fill("500")
+    page.locator("select").first.select_option("1")
+    settled(page)
+    text = page.locator(".voxel").inner_text()
+    assert values_at(maps.flip(-1), text) in text and "not scanned" in text
+    label = page.locator("canvas.image").get_attribute("aria-label")
+    assert "cannot be scanned" in label and "other" in label and "Signal:" not in label
+    assert not pixels(page).any()
+
+
+@needs_browser
+def test_a_gallery_shows_the_voxel_of_the_brain_on_screen(gallery_page, maps):
+    page = gallery_page
+    page.locator(".image").click(position={"x": 130, "y": 200})
+    for brain in (maps.flip(-1), 0.5 * maps, maps):  # PD is in units of its own most
+        page.get_by_role("button", name="new brain").click()
+        settled(page)
+        text = page.locator(".voxel").inner_text()
+        assert values_at(brain, text).split(", ", 1)[1] in text
+
+
+def drawn(page, against):
+    """``{"white matter": [(x, y), ...]}`` of one graph, in the units of the drawing; and the height of its zero line."""
+    graph = page.locator(f'.curves [data-against="{against}"]')
+    paths = {p.get_attribute("data-tissue"): p.get_attribute("d") for p in graph.locator("path").all()}
+    points = {
+        name: [tuple(map(float, part.split())) for part in re.split("[ML]", d) if part]
+        for name, d in paths.items()
+    }
+    zero = float(graph.locator(".rule").nth(1).get_attribute("y1"))
+    return points, zero
+
+
+@needs_browser
+def test_curves_are_those_of_the_package_and_cross_zero_at_the_null_beside_them(page, maps):
+    choose(page, "flair")
+    page.locator('[data-setting="te"]').fill("300")
+    page.locator(".image").click(position={"x": 130, "y": 200})
+    settled(page)
+    found = page.evaluate("document.querySelector('.physldm-scanner').physldm.state.settings")
+    points, zero = drawn(page, "ti")
+    assert list(points) == ["white matter", "grey matter", "CSF", "voxel"]
+    left = points["CSF"][0][0]
+    per_second = (points["CSF"][-1][0] - left) / 3.125  # 1.25 × TI 2.5 s
+    for name, key in (("white matter", "wm"), ("grey matter", "gm"), ("CSF", "csf")):
+        tissue = TISSUES[key]
+        times = torch.tensor([(x - left) / per_second for x, _ in points[name]])
+        true = flair(tissue.pd, tissue.t1, tissue.t2, te=found["te"], tr=found["tr"], ti=times)
+        shown = torch.tensor([zero - y for _, y in points[name]])
+        scale = (true * shown).sum() / (true * true).sum()
+        assert scale > 0 and (shown - scale * true).abs().max() < 0.15, name
+    null = float(page.locator(".voxel").inner_text().split("null at TI ")[1].split(" s")[0])
+    dot = float(page.locator(".curves .null").get_attribute("cx"))
+    assert abs((dot - left) / per_second - null) < 0.006
+    before, after = (
+        [y for x, y in points["voxel"] if x < dot][-1],
+        next(y for x, y in points["voxel"] if x > dot),
+    )
+    assert (before - zero) * (after - zero) < 0
+
+
+@needs_browser
+def test_curves_follow_every_knob_and_a_spin_echo_shows_no_inversion(page):
+    for name, shown in (
+        ("mprage", ["ti", "tr"]),
+        ("spin_echo", ["te", "tr"]),
+        ("flair", ["ti", "te"]),
+        ("spgr", ["te", "flip_angle"]),
+    ):
+        choose(page, name)
+        settled(page)
+        graphs = page.locator(".curves [data-against]")
+        assert [g.get_attribute("data-against") for g in graphs.all()] == shown
+        for knob in page.locator("[data-setting]").all():
+            before = page.locator(".curves").inner_html()
+            knob.focus()
+            page.keyboard.press("ArrowRight")
+            settled(page)
+            assert page.locator(".curves").inner_html() != before, (name, knob.get_attribute("data-setting"))
+
+
+@needs_browser
+def test_it_follows_a_switch_of_theme(page):
+    colour = "() => getComputedStyle(document.querySelector('.curves .rule')).stroke"
+    light = page.evaluate(colour)
+    page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
+    assert page.evaluate(colour) != light
+    assert page.evaluate(colour) == page.evaluate(
+        "() => getComputedStyle(document.querySelector('.physldm-scanner')).color"
+    )
+
+
+@needs_browser
+def test_the_chosen_preset_shows_and_reset_brings_back_the_beginning(page):
+    pressed = lambda: [b.inner_text() for b in page.locator('.presets [aria-pressed="true"]').all()]  # noqa: E731
+    first = pixels(page)
+    assert pressed() == ["T1w"]
+    for button in page.locator(".presets button").all():
+        button.click()
+        settled(page)
+        assert pressed() == [button.inner_text()]
+    page.locator('[data-setting="te"]').fill("300")
+    settled(page)
+    assert pressed() == []
+    page.get_by_label("keep the sign").check()
+    page.get_by_label("adjust brightness").uncheck()
+    page.locator(".image").click(position={"x": 130, "y": 200})
+    page.get_by_role("button", name="reset").click()
+    assert (pixels(page) == first).all() and pressed() == ["T1w"]
+    assert page.locator(".voxel").inner_text().startswith("Click") and page.locator(".marker").is_hidden()
+
+
+@needs_browser
+def test_what_can_be_touched_is_large_enough(page):
+    for control in page.locator(".physldm-scanner :is(button, select, label.tick, input[type=range])").all():
+        assert control.bounding_box()["height"] >= 24
+    assert page.locator("label.tick input").first.bounding_box()["width"] >= 18
+
+
+@needs_browser
+def test_changes_are_announced_and_only_they(page):
+    said = lambda: (page.wait_for_timeout(500), page.locator('[aria-live="polite"]').inner_text())[1]  # noqa: E731
+    assert said().startswith("MPRAGE")
+    page.locator(".image").focus()
+    page.keyboard.press("ArrowRight")
+    assert said() == page.locator(".voxel").inner_text()
+    page.get_by_label("keep the sign").check()
+    assert said() == "The sign is kept: grey is zero."
+    page.locator("select").first.select_option("1")
+    assert said().startswith("Now other. Voxel")
+    page.locator('[data-setting="tr"]').fill("500")
+    settled(page)
+    label = page.locator("canvas.image").get_attribute("aria-label")
+    assert "cannot be scanned" in label and "last possible settings" in label and "Signal:" not in label
+    page.locator('[data-setting="tr"]').fill("800")
+    settled(page)
+    label = page.locator("canvas.image").get_attribute("aria-label")
+    assert "cannot be scanned" not in label and "Signal:" in label
+
+
 @needs_browser
 def test_it_speaks(page):
-    assert page.locator("canvas.image").get_attribute("role") == "img"
+    assert page.locator("canvas.image").get_attribute("role") == "application"  # arrow keys move its voxel
+    assert page.locator(".curves").get_attribute("role") == "img"
     assert "white matter +0.29" in page.locator("canvas.image").get_attribute("aria-label")
     page.wait_for_timeout(500)
     assert page.locator('[aria-live="polite"]').inner_text().startswith("MPRAGE")

@@ -39,7 +39,7 @@ SLICES = 40
 
 
 @pytest.fixture
-def learnt(untrained_run, monkeypatch):
+def learnt(untrained_run, unchecked, monkeypatch):
     """What a denoiser is given in 200 steps: made-up posteriors, of which the last channel is the number of its slice.
 
     No network learns; noise is not added, so that one sees the codes themselves.

@@ -22,9 +22,8 @@ STEPS = 4
 CHANGES = ["precision=32-true", f"vae_stage.steps={STEPS}", f"ldm_stage.steps={STEPS}"]
 SCRIPT = """
 import lightning_fabric
-import sys
-import physldm.training
-sys.modules["physldm.training.train"].Fabric = lambda **kw: lightning_fabric.Fabric(**kw | {"accelerator": "cpu", "devices": 2, "strategy": "ddp"})
+from physldm.training import engine
+engine.Fabric = lambda **kw: lightning_fabric.Fabric(**kw | {"accelerator": "cpu", "devices": 2, "strategy": "ddp"})
 from physldm.cli import main
 main()
 """

@@ -104,7 +104,7 @@ def test_with_a_critic_a_stopped_run_goes_on_to_the_same_numbers(smoke_run, tmp_
     assert {"discriminator", "logit_real", "logit_made", "adversarial"} <= names
 
 
-def test_a_mirrored_brain_has_its_left_on_the_right_and_its_front_in_front():
+def test_a_mirrored_brain_has_its_left_on_the_right_and_its_front_in_front(unchecked):
     picture = torch.arange(112 * 80.0).view(1, 1, 112, 80).expand(4, 3, -1, -1)
     protocol = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
     batch = Batch(picture, AcquisitionBatch.repeat(protocol, 4), torch.ones(4, 3, dtype=torch.bool))
