@@ -41,20 +41,21 @@ def fault(find, replace, name="a fault"):
     return Fault(name, "kind", "physldm/__init__.py", find, replace, ("tests/test_house.py",))
 
 
-@pytest.mark.parametrize(
-    ("planted", "code", "words"),
-    [
-        (fault("2 * x", "-2 * x"), 0, "a fault | kind | tests/test_house.py::test_sign"),
-        (fault("2 * x", "3 * x"), 1, "SURVIVES"),
-        (fault("def twice", "def thrice"), 1, "SURVIVES"),  # what cannot be imported was not caught by a test
-        (fault("4 * x", "3 * x"), 1, "found 0 times, expected once"),
-    ],
-    ids=["caught", "survives", "broken", "lost"],
-)
-def test_the_command_tells_what_became_of_a_fault(house, monkeypatch, capsys, planted, code, words):
-    monkeypatch.setattr(plant, "read_faults", lambda: [planted])
-    assert plant.main([]) == code and words in capsys.readouterr().out
+def test_the_command_tells_what_became_of_a_fault(house, monkeypatch, capsys):
+    sign, size = fault("2 * x", "-2 * x", "sign"), fault("2 * x", "3 * x", "size")
+    name = fault("def twice", "def thrice", "name")  # what cannot be imported is not caught by a test
+    monkeypatch.setattr(plant, "read_faults", lambda: [sign, size, name])
+    assert plant.main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "sign | kind | tests/test_house.py::test_sign" and lines[-1] == "1 of 3 faults caught"
+    assert all("SURVIVES" in line for line in lines[1:3])
+    assert plant.main(["sign"]) == 0
     assert "2 * x" in (house / "physldm" / "__init__.py").read_text()  # only a copy was touched
+
+
+def test_a_fault_whose_text_is_gone_is_named(house, monkeypatch, capsys):
+    monkeypatch.setattr(plant, "read_faults", lambda: [fault("4 * x", "3 * x")])
+    assert plant.main([]) == 1 and "found 0 times, expected once: 4 * x" in capsys.readouterr().out
 
 
 def test_tests_that_fail_anyhow_catch_nothing(house, monkeypatch, capsys):

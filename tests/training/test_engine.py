@@ -44,6 +44,7 @@ def test_run_directory_is_whole(smoke_run):
     assert list((smoke_run / "events").rglob("events.out.*"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_numbers(smoke_run, tmp_path):
     """Killed without warning in either stage, after a checkpoint, and started again by the same command."""
     run = tmp_path / "killed"

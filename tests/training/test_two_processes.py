@@ -18,6 +18,7 @@ from physldm.training.losses import vae_loss
 from physldm.training.vae_stage import draw_step
 from physldm.weights import architecture, load_tensors
 
+pytestmark = pytest.mark.slow
 STEPS = 4
 CHANGES = ["precision=32-true", f"vae_stage.steps={STEPS}", f"ldm_stage.steps={STEPS}"]
 SCRIPT = """

@@ -84,6 +84,7 @@ def test_an_absent_contrast_teaches_nothing(tmp_path):
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
+@pytest.mark.slow
 def test_with_a_critic_a_stopped_run_goes_on_to_the_same_numbers(smoke_run, tmp_path, monkeypatch):
     config = load_preset(
         "smoke", ["loss.adversarial=0.01", "loss.ramp_from=2", "vae_stage.steps=8", "vae_stage.checkpoint_steps=4",
