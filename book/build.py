@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 from physldm.runs import open_run
+from physldm.show.style import STYLE
 
 ROOT = Path(__file__).parents[1]
 # A solution in a page: four or more colons, so that it may hold three-colon blocks.
@@ -25,8 +26,11 @@ SOLUTION = re.compile(
     r"^(:{4,})\{dropdown\} Solution.*?^\1$\n?", re.MULTILINE | re.DOTALL
 )
 CARD_TIME = re.compile(r"\*\*Time\*\* (\d+) minutes")
-# Figures twice as fine as the page shows them.
-KERNEL_CONFIG = 'c = get_config()\nc.InlineBackend.figure_formats = {"retina"}\n'
+# Figures twice as fine as the page shows them, those that a chapter draws by itself in the style of all.
+KERNEL_CONFIG = f"""c = get_config()
+c.InlineBackend.figure_formats = {{"retina"}}
+c.InlineBackend.rc = {STYLE!r}
+"""
 
 
 def outputs_key() -> str:

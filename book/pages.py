@@ -16,6 +16,9 @@ from pybtex.style.labels import BaseLabelStyle
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.util.logging import getLogger
+
+logger = getLogger(__name__)
 
 MENTION = re.compile(r"\b[Cc]hapters? \d\d(?:(?:, | and | to |–)\d\d)*")
 NUMBER = re.compile(r"(?:\b[Cc]hapter )?\d\d")
@@ -81,6 +84,17 @@ class ChapterLinks(SphinxTransform):
                 )
 
 
+class LostFigures(SphinxTransform):
+    """A figure that came out as words only is a warning, and so stops the build of the book."""
+
+    default_priority = 500
+
+    def apply(self) -> None:
+        for block in self.document.findall(nodes.literal_block):
+            if block.astext().startswith("<Figure size"):
+                logger.warning("a figure without its picture", location=block)
+
+
 def _inside(node: nodes.Node, kinds: tuple[type[nodes.Node], ...]) -> bool:
     while node := node.parent:
         if isinstance(node, kinds):
@@ -121,13 +135,11 @@ class AuthorYear(BaseLabelStyle):
     def format_labels(self, sorted_entries: list[Entry]) -> Iterator[str]:
         for entry in sorted_entries:
             names = [
-                " ".join(p.prelast_names + p.last_names)
+                " ".join(map(str, p.rich_prelast_names + p.rich_last_names))
                 for p in entry.persons["author"]
             ]
             who = names[0] + " et al." if len(names) > 2 else " and ".join(names)
-            yield f"{who}, {entry.fields['year']}".replace("{", "").replace(
-                "}", ""
-            )
+            yield f"{who}, {entry.fields['year']}"
 
 
 class AuthorYearList(PlainStyle):
@@ -150,6 +162,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     register_plugin("pybtex.style.formatting", "author_year", AuthorYearList)
     app.add_transform(NumberedTitle)
     app.add_transform(ChapterLinks)
+    app.add_transform(LostFigures)
     app.connect(
         "doctree-read", short_titles, priority=900
     )  # after Sphinx has collected the titles

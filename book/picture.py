@@ -23,5 +23,5 @@ if __name__ == "__main__":
     ]
     figure = show_images(images, list(CONTRASTS), own_scale=True)
     figure.savefig(
-        Path(__file__).parent / "assets" / "generated-brain.png", dpi=75
+        Path(__file__).parent / "assets" / "generated-brain.png", dpi=150
     )

@@ -21,6 +21,10 @@ def t2_slope(pd, t1, t2, te, tr):
     return s * te / t2
 
 
+def best_te():
+    return 0.070  # TE = T2
+
+
 def hidden_change():
     pd, t1, t2 = blind_direction(tissue_values("wm"), USUAL)[0].tolist()
     steps = math.log(1.1) / pd

@@ -7,10 +7,10 @@ def relative_error(s, x, c):
 
 def which_equation():
     return {
-        "a": "eq-poe",
-        "b": "eq-flair",
-        "c": "eq-tissue-maps",
-        "d": "eq-adagn",
+        "a": "product of experts",
+        "b": "FLAIR",
+        "c": "tissue maps",
+        "d": "AdaGN",
     }
 
 

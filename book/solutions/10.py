@@ -28,3 +28,10 @@ def receptive_field(layers):
     for kernel, stride in reversed(layers):
         field = (field - 1) * stride + kernel
     return field
+
+
+def layers_to_keep():
+    layers = 0
+    while receptive_field([(4, 2)] * (layers + 1) + [(4, 1)] * 2) <= 40:
+        layers += 1
+    return layers

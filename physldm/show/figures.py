@@ -42,7 +42,7 @@ def _pixels(image) -> np.ndarray:
 
 
 def _panels(
-    rows: int, columns: int, titles: Sequence[str] = (), panel: tuple[float, float] = (1.9, 2.6)
+    rows: int, columns: int, titles: Sequence[str], panel: tuple[float, float]
 ) -> tuple[Figure, np.ndarray]:
     """Panels for images, ``panel`` inches each, or smaller where a row of them would be wider than the page."""
     share = min(1.0, (WIDEST - 0.7) / (panel[0] * columns))
@@ -60,11 +60,11 @@ def _panels(
 
 
 def _graphs(
-    columns: int, panel: tuple[float, float], beside: float, **shared: bool
+    columns: int, panel: tuple[float, float], beside: float, *, sharex: bool = False, sharey: bool = False
 ) -> tuple[Figure, np.ndarray]:
     """A row of graphs, ``panel`` inches each and ``beside`` them for labels, no wider than the page."""
     size = (min(WIDEST, panel[0] * columns + beside), panel[1])
-    figure, axes = plt.subplots(1, columns, figsize=size, squeeze=False, **shared)
+    figure, axes = plt.subplots(1, columns, figsize=size, squeeze=False, sharex=sharex, sharey=sharey)
     return figure, axes[0]
 
 
@@ -101,7 +101,8 @@ def show_images(
     columns = len(grid[0])
     if len(titles) not in {0, columns, columns * len(grid)}:
         raise ValueError(f"titles: found {len(titles)}, expected {columns} or {columns * len(grid)}")
-    figure, axes = _panels(len(grid), columns, titles)
+    height, width = _pixels(grid[0][0]).shape
+    figure, axes = _panels(len(grid), columns, titles, (1.9, 1.9 * height / width))
     for row, panels, name in zip(grid, axes, rows or [""], strict=True):
         pixels = [_pixels(image) for image in row]
         if own_scale:

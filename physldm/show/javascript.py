@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 from torch import fx
 
@@ -20,12 +21,12 @@ OPERATIONS = {
 }  # fmt: skip
 
 
-def _number(value: float) -> str:
-    return "Infinity" if math.isinf(value) else repr(value)
+def _number(value: Any) -> str:
+    return "Infinity" if value == math.inf else repr(value)
 
 
 def _line(node: fx.Node, names: dict[fx.Node, str]) -> str:
-    operation = getattr(node.target, "__name__", node.target)
+    operation = str(getattr(node.target, "__name__", node.target))
     if operation not in OPERATIONS:
         raise NotImplementedError(f"{operation}: expected one of {', '.join(OPERATIONS)}")
     terms = [names[a] if isinstance(a, fx.Node) else _number(a) for a in node.args]

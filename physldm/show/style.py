@@ -14,15 +14,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 P = ParamSpec("P")
 
-STYLE = {
-    "figure.facecolor": "white",  # a ground of its own reads the same on a dark page
-    "savefig.facecolor": "white",
-    "figure.constrained_layout.use": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "legend.frameon": False,
-}
 # Inches. At 100 pixels an inch it fills the column of the built page; a wider figure would be shrunk, type and all.
 WIDEST = 7.4
 
@@ -45,6 +36,16 @@ LOOKS = (
     Look("#56B4E9", (0, (3, 1, 1, 1, 1, 1)), "P"),
     Look("#E69F00", (0, (1, 2.5)), "X"),
 )
+STYLE = {
+    "figure.facecolor": "white",  # a ground of its own reads the same on a dark page
+    "savefig.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+    "axes.prop_cycle": f"cycler('color', {[look.colour for look in LOOKS]})",
+}
 TISSUE_NAMES = {"wm": "white matter", "gm": "grey matter", "csf": "CSF", "lesion": "lesion"}
 TISSUE_LOOKS = dict(zip(TISSUE_NAMES, LOOKS[:4], strict=True))
 TISSUE_COLOURS = {tissue: look.colour for tissue, look in TISSUE_LOOKS.items()}

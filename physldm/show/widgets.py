@@ -23,7 +23,8 @@ def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
     On a page that nobody can talk back to (``PHYSLDM_STATIC`` is set while the book is built) it is a still.
 
     Args:
-        protocol: the acquisitions to begin with. sigma: noise, in the units of PD.
+        protocol: the acquisitions to begin with.
+        sigma: noise, in the units of PD.
     """
     values = tissue_values(*TISSUES_SHOWN)
     first = cramer_rao(values, protocol, sigma)
@@ -36,16 +37,7 @@ def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
     import ipywidgets as widgets
     from IPython.display import display
 
-    knobs: list[dict[str, widgets.FloatLogSlider]] = []
-    for a in protocol:
-        of_one = {}
-        for name in (n for n in SEQUENCES[a.sequence].takes if n in ("te", "tr", "ti")):
-            low, high = FIELDS[name].span
-            of_one[name] = widgets.FloatLogSlider(
-                value=getattr(a, name), base=10, min=math.log10(low), max=math.log10(high), step=0.01, readout_format=".3f",
-                description=f"{FIELDS[name].label} (s)", continuous_update=False,
-            )  # fmt: skip
-        knobs.append(of_one)
+    knobs = [_knobs(acquisition) for acquisition in protocol]
     out = widgets.Output()
 
     def draw(_change=None) -> None:
@@ -53,7 +45,7 @@ def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
             out.clear_output(wait=True)
             try:
                 scans = [
-                    Acquisition(a.sequence, **{n: k.value for n, k in of_one.items()})
+                    Acquisition(a.sequence, {name: knob.value for name, knob in of_one.items()})
                     for a, of_one in zip(protocol, knobs, strict=True)
                 ]
             except InputError as error:
@@ -70,3 +62,23 @@ def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
         for a, of_one in zip(protocol, knobs, strict=True)
     ]
     return widgets.VBox([widgets.HBox(columns), out])
+
+
+def _knobs(acquisition: Acquisition) -> dict:
+    """A slider for each of its times, by name."""
+    import ipywidgets as widgets
+
+    knobs = {}
+    for name in (n for n in acquisition.settings if n in ("te", "tr", "ti")):
+        low, high = FIELDS[name].span
+        knobs[name] = widgets.FloatLogSlider(
+            value=acquisition.settings[name],
+            base=10,
+            min=math.log10(low),
+            max=math.log10(high),
+            step=0.01,
+            readout_format=".3f",
+            description=f"{FIELDS[name].label} (s)",
+            continuous_update=False,
+        )
+    return knobs
