@@ -33,6 +33,10 @@ test: env
 test-fast: env
 	.venv/bin/python -m pytest -m "not slow"
 
+# plants every fault of tests/faults.toml in a copy, and says which tests catch it
+faults: env
+	.venv/bin/python tests/plant.py
+
 # style, types, spelling
 lint: env
 	.venv/bin/ruff check .

@@ -28,6 +28,7 @@ def test_rows_are_those_of_the_papers_table_in_its_order():
     )
 
 
+@pytest.mark.slow
 def test_a_stopped_ablation_goes_on(tmp_path):
     base = load_preset("smoke", ["precision=32-true", "data.train_subjects=2", "data.heldout_subjects=1"])
     first = list(itertools.islice(ablate(tmp_path, base, [0]), 1))

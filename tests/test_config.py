@@ -7,6 +7,7 @@ from physldm.config import (
     DataConfig,
     DiffusionConfig,
     Mixture,
+    StageConfig,
     VaeConfig,
     load_preset,
     presets,
@@ -47,6 +48,12 @@ def test_wrong_changes_are_named(change, words):
     with pytest.raises(InputError) as error:
         load_preset("smoke", [change])
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_epoch_is_shared_by_all_devices():
+    # 100 slices by fours are 25 steps on one device; two take eight at a time: 12 whole steps
+    stage = StageConfig(epochs=3, batch=4, lr=1.0)
+    assert (stage.total_steps(100), stage.total_steps(100, world=2), stage.total_steps(3)) == (75, 36, 3)
 
 
 def test_a_choice_of_the_configuration_is_what_the_code_knows():

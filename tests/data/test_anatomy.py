@@ -9,7 +9,7 @@ from scipy import ndimage
 from physldm.box import SHAPE_MM
 from physldm.config import load_preset
 from physldm.data import CLASSES, anatomies, load_anatomy, make_subject
-from physldm.data.anatomy import IN_THE_SKULL, _without_false_ring
+from physldm.data.anatomy import IN_THE_SKULL, _share, _without_false_ring
 from physldm.data.phantom import _fractions_at, _integrate, _velocity
 from physldm.data.population import cast, phantom_fingerprint
 from physldm.errors import InputError
@@ -116,6 +116,21 @@ def test_a_map_without_fluid_around_the_brain_gets_some(tmp_path):
     segment = 58**2 * np.arccos(50 / 58) - 50 * np.sqrt(58**2 - 50**2)
     more = (with_sulcus.fractions[2].sum() - a.fractions[2].sum()).item()
     assert more == pytest.approx(4 * segment, rel=0.15)
+
+
+@pytest.mark.parametrize("zoom", [1.0, 1.5, 0.8])
+def test_a_ball_of_labels_lies_where_it_was(zoom):
+    """Its centre, in mm from the corner of the box: that of its voxels, less the corner."""
+    shape, corner = np.array([150, 140, 130]), np.array([10.0, -30.0, 5.0])
+    places = (np.moveaxis(np.indices(shape), 0, -1) + 0.5) * zoom
+    where = np.linalg.norm(places - np.array([60.0, 50.0, 55.0]) * zoom**0.5, axis=-1) < 20
+    share = _share(where, corner, np.full(3, zoom))
+    assert share.sum() == pytest.approx(where.sum() * zoom**3, rel=2e-3)
+    at = [
+        (np.arange(n) + 0.5) @ share.sum(tuple({0, 1, 2} - {axis})) / share.sum()
+        for axis, n in enumerate(SHAPE_MM)
+    ]
+    np.testing.assert_allclose(at, places[where].mean(0) - corner, atol=0.02)
 
 
 def test_crumbs_in_the_air_are_no_head(head, tmp_path):

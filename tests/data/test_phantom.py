@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from physldm.box import SHAPE_MM
 from physldm.config import load_preset
-from physldm.data import example_maps, make_subject
+from physldm.data import example_maps, make_subject, phantom
+from physldm.data.anatomy import Anatomy
 from physldm.data.phantom import GAIN, _integrate, _velocity
 from physldm.data.population import phantom_store
-from physldm.physics import TISSUES
+from physldm.physics import TISSUES, Acquisition
 
 HEIGHTS = (84, 92)
 
@@ -85,6 +87,81 @@ def test_deformations_can_be_inverted():
         jacobian = gradient.permute(2, 3, 4, 0, 1) + torch.eye(3)
         assert torch.linalg.det(jacobian).min() > 0.05
         assert u.abs().max() > 1.0
+
+
+@pytest.fixture
+def no_fields(monkeypatch):
+    """Nothing varies smoothly: what is left of chance is what tells subjects apart."""
+    flat = lambda grid, mm, draw, channels=1: torch.zeros(channels, *grid.shape)  # noqa: E731
+    monkeypatch.setattr(phantom, "_smooth_field", flat)
+
+
+def test_people_differ_by_as_much_as_is_said(no_fields):
+    grid, draw = phantom._Grid(torch.zeros(1, 1, 1, 3)), torch.Generator().manual_seed(0)
+    people = torch.stack(
+        [next(phantom._tissue_maps(grid, ("wm",), draw)).log().flatten() for _ in range(4000)]
+    )
+    # of 4000, a standard deviation is known to 1.1 %
+    torch.testing.assert_close(people.std(0), torch.tensor([0.04, 0.08, 0.08]), rtol=0.05, atol=0)
+    expected = torch.tensor([[1.0, 0, 0], [0, 1, 0.5], [0, 0.5, 1]])
+    torch.testing.assert_close(torch.corrcoef(people.T), expected, atol=0.05, rtol=0)
+    t = TISSUES["wm"]
+    torch.testing.assert_close(people.median(0)[0].exp(), torch.tensor([t.pd, t.t1, t.t2]), rtol=0.01, atol=0)
+
+
+def test_voxels_of_two_tissues_of_one_and_of_none_by_hand():
+    wm, gm = ([t.pd, t.t1, t.t2] for t in (TISSUES["wm"], TISSUES["gm"]))
+    fractions = torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.0, 0.0]]).view(2, 3, 1, 1)
+    tissues = [torch.tensor(values)[:, None, None, None].expand(3, 3, 1, 1) for values in (wm, gm)]
+    scan = Acquisition("spin_echo", te=0.1, tr=3.2)
+    maps, (echo,) = phantom._mix(fractions, tissues, [scan])
+    both, half, none = maps[..., 0, 0].T.tolist()
+    means = [(wm[0] + gm[0]) / 2, (wm[1] * gm[1]) ** 0.5, (wm[2] * gm[2]) ** 0.5]
+    assert both == pytest.approx(means)
+    assert half == pytest.approx([wm[0] / 2, *wm[1:]])  # half a voxel of water, and its own T1 and T2
+    assert none == pytest.approx([0, 1.0, 0.1])
+    s = [pd * (1 - math.exp(-3.2 / t1)) * math.exp(-0.1 / t2) for pd, t1, t2 in (wm, gm)]
+    assert echo.flatten().tolist() == pytest.approx([(s[0] + s[1]) / 2, s[0] / 2, 0])
+
+
+def test_lesions_lie_in_white_matter_beside_the_ventricles(monkeypatch):
+    """A Poisson number of 6 balls of 2 to 5 mm, half of them where there is no ventricle.
+
+    An edge that rises as 1/(1 + exp(−x/s)) makes a ball's volume 4/3 π (r³ + π² s² r); here s = 0.5 mm.
+    """
+    monkeypatch.setattr(phantom, "_middle_of_ventricles", lambda _: torch.tensor([80.0, 112.0, 80.0]))
+    grid, seeds = phantom._grid(4, tuple(range(56, 104, 4))), range(80)
+    fractions = torch.zeros(4, *grid.shape)
+    fractions[0] = 1.0
+    ventricles = (grid.points[..., 0] < 80).float()
+    total = 0.0
+    for seed in seeds:
+        draw = torch.Generator().manual_seed(seed)
+        found = phantom._add_lesions("", fractions, ventricles, grid, draw)
+        assert (found.sum(0) - 1).abs().max() < 1e-5 and not found[3][ventricles > 0].any()
+        total += found[3].sum().item() * 4**3
+    r3, r = (5**4 - 2**4) / 4 / 3, 3.5  # means of an even draw from 2 to 5
+    expected = 6 / 2 * 4 / 3 * math.pi * (r3 + math.pi**2 * 0.5**2 * r)
+    # 80 subjects know it to 8 %; balls that overlap count once
+    assert total / len(seeds) == pytest.approx(expected, rel=0.25)
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_ventricles_grow_where_they_should(no_fields, monkeypatch, seed):
+    """A ball for ventricles, and nothing but their growth: by 4.0 mm, and by −2.8 mm where they shrink."""
+    x = torch.stack(torch.meshgrid(*(torch.arange(n) + 0.5 for n in SHAPE_MM), indexing="ij"))
+    ball = ((x - torch.tensor([80.0, 112.0, 80.0])[:, None, None, None]).norm(dim=0) < 18).float()
+    head = Anatomy("ball", torch.zeros(4, *SHAPE_MM), ball, np.eye(4))
+    monkeypatch.setattr(phantom, "load_anatomy", lambda _: head)
+    again = torch.Generator().manual_seed(seed)
+    growth, scale = (
+        2 + 3 * torch.randn((), generator=again),
+        torch.exp(0.04 * torch.randn(3, generator=again)),
+    )
+    _, ventricles = phantom._warp("ball", 4, phantom._grid(4, None), torch.Generator().manual_seed(seed))
+    phantom._pooled.cache_clear()
+    larger = ventricles.sum().item() * 4**3 / (ball.sum() * scale.prod()).item()
+    assert abs(growth) > 0.5 and (larger - 1) * growth > 0.02 * growth**2
 
 
 def test_mixed_signals_differ_from_the_signal_of_mixed_properties():

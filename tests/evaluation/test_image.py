@@ -129,3 +129,19 @@ def test_fixed_psnr_by_hand():
     found = fixed_protocol(clean + 0.1, clean, brain)["psnr"]
     peak = clean[brain].quantile(0.995)
     assert found == pytest.approx((20 * torch.log10(peak / 0.1)).item(), abs=1e-3)
+
+
+def test_fixed_ms_ssim_is_that_of_a_library_on_slices_of_brain_alone():
+    draw = torch.Generator().manual_seed(1)
+    clean = 900 * torch.nn.functional.avg_pool2d(torch.rand(4, 1, 192, 176, generator=draw), 5, 1, 2)[:, 0]
+    made = clean + 80 * torch.randn(clean.shape, generator=draw)
+    brain = torch.zeros_like(clean, dtype=torch.bool)
+    brain[:3, 30:150, 25:135] = True  # the last slice has none
+    found = fixed_protocol(made, clean, brain)["ms_ssim"]
+    inside = [(image * brain)[:3, None] for image in (made, clean)]
+    peak = clean[brain].quantile(0.995).item()
+    theirs = pytorch_msssim.ms_ssim(*inside, data_range=peak, weights=list(THREE))
+    assert found == near(theirs.item(), abs=1e-5) and found < 0.95
+    # what lies outside the brain is nobody's business
+    made[~brain] = 5000 * torch.rand(made.shape, generator=draw)[~brain]
+    assert fixed_protocol(made, clean, brain)["ms_ssim"] == near(found, abs=1e-7)

@@ -62,6 +62,29 @@ def test_the_others_have_the_moments_of_their_densities(fuse, density):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "join"),
+    [
+        ("product", lambda densities: densities.log().sum(0).exp()),
+        ("generalised", lambda densities: densities.log().mean(0).exp()),
+        ("mixture", lambda densities: densities.mean(0)),
+    ],
+)
+@pytest.mark.parametrize("there", [[True, True, True], [True, False, True], [False, True, False]])
+def test_the_prior_expert_is_one_more_of_those_present(name, join, there):
+    """On a grid: the moments of the joint density of N(0, 1) and of the experts that are there."""
+    mean, log_var = draw(1, 3, 1)
+    x = torch.linspace(-20, 20, 400001, dtype=torch.float64)
+    experts = [
+        (m, v.exp().sqrt()) for m, v, t in zip(mean[0, :, 0], log_var[0, :, 0], there, strict=True) if t
+    ]
+    normals = [torch.distributions.Normal(*p).log_prob(x).exp() for p in [*experts, (0.0, 1.0)]]
+    expected = moments(join(torch.stack(normals) + 1e-300), x)
+    mu, lv = FUSIONS[name](mean, log_var, torch.tensor([there]), prior_expert=True)
+    assert mu.item() == pytest.approx(expected[0], abs=1e-7)
+    assert lv.exp().item() == pytest.approx(expected[1], rel=1e-6)
+
+
 @pytest.mark.parametrize("fuse", FUSIONS.values(), ids=FUSIONS)
 def test_order_one_expert_and_prior(fuse):
     mean, log_var = draw(2, 3, 4)

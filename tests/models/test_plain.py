@@ -68,6 +68,7 @@ def test_training_learns_is_repeatable_and_leaves_torchs_own_generator_alone(smo
         train_plain(images * float("nan"), 1e-6, steps=1)
 
 
+@pytest.mark.slow
 def test_slices_are_scaled_and_of_different_people(smoke_preset):
     train, heldout = t1w_slices()
     assert train.shape == (SMOKE[0], 1, 112, 80) and heldout.shape == (SMOKE[1], 1, 112, 80)

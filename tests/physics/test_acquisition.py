@@ -41,6 +41,13 @@ def test_an_impossible_field_is_named(field, arguments):
         Acquisition(**arguments)
 
 
+def test_a_train_may_fill_its_time_to_the_end():
+    settings = {"tr": 3.0, "echo_spacing": 0.01}
+    for te, length in ((0.01, 10), (0.1, 10), (0.3, 30)):  # the first echo, and the last
+        a = Acquisition("tse", te=te, train_length=length, **settings)
+        assert (a.te, a.train_length) == (te, length)
+
+
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_every_sequence_survives_its_sidecar(name):
     for acquisition in [Acquisition.usual(name), *protocols(name, 5)]:
@@ -52,6 +59,14 @@ def test_every_sequence_survives_its_sidecar(name):
 def test_a_sidecar_from_elsewhere():
     sidecar = {"EchoTime": 0.455, "ContrastEquivalentEchoTime": 0.1, "RepetitionTime": 3.2}
     assert Acquisition.from_bids(sidecar, "T2w") == Acquisition("spin_echo", te=0.1, tr=3.2)
+    # an MPRAGE's TR is from one inversion to the next, whatever the header says of its pulses
+    times = {
+        "EchoTime": 0.003,
+        "RepetitionTime": 0.0074,
+        "RepetitionTimePreparation": 2.4,
+        "InversionTime": 1.0,
+    }
+    assert Acquisition.from_bids(times, "T1w") == Acquisition("mprage", te=0.003, tr=2.4, ti=1.0)
     # a T2w scan after an inversion is STIR, not a plain spin echo
     stir = Acquisition.from_bids({"EchoTime": 0.05, "RepetitionTime": 4.0, "InversionTime": 0.22}, "T2w")
     assert stir == Acquisition("flair", te=0.05, tr=4.0, ti=0.22)

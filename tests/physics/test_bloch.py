@@ -29,8 +29,9 @@ def test_every_sequence_can_be_played():
 
 @pytest.mark.parametrize("name", PULSES)
 def test_closed_form_is_the_steady_state_of_its_pulses(name):
-    pd, t1, t2 = tissues()
-    for acquisition in protocols(name, 3 if name == "gre" else 12):
+    uneven = name == "gre"  # played in a field of 4001 strengths
+    pd, t1, t2 = tissues(50 if uneven else 200)
+    for acquisition in protocols(name, 3 if uneven else 12):
         found = closed(acquisition, pd, t1, t2)
         assert worst(found, bloch_signal(acquisition, pd, t1, t2), pd) < 1e-3, acquisition
 

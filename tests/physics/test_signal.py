@@ -98,6 +98,21 @@ def test_batch_equals_one_by_one_and_mixes_sequences():
             torch.testing.assert_close(batch[i, n], signal(maps[i], acquisition), rtol=1e-6, atol=1e-7)
 
 
+def test_each_subject_of_a_batch_is_scanned_in_its_own_way():
+    """One sequence for all, as in most batches, with other times for each."""
+    pd, t1, t2 = 0.8, 1.1, 0.08
+    maps = torch.tensor([pd, t1, t2], dtype=torch.float64)[None, :, None, None].expand(3, -1, 2, 2)
+    times = [(0.08, 3.2), (0.1, 3.2), (0.1, 5.0)]
+    rows = [
+        [Acquisition("spin_echo", te=te, tr=tr), Acquisition("mprage", tr=tr, ti=te * 8)] for te, tr in times
+    ]
+    found = signal(maps, AcquisitionBatch.of(rows))[:, :, 0, 0]
+    for b, (te, tr) in enumerate(times):
+        assert found[b, 0].item() == pytest.approx(pd * (1 - exp(-tr / t1)) * exp(-te / t2), rel=1e-6)
+        inverted = 1 - 2 * exp(-te * 8 / t1) / (1 + exp(-tr / t1))
+        assert found[b, 1].item() == pytest.approx(pd * inverted, rel=1e-5)
+
+
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="maps"):
         signal(torch.ones(2, 4, 4), Acquisition("mprage", tr=2.4, ti=1.0))

@@ -27,6 +27,7 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_vae_and_the_run_stays_as_it_is(run):
     before = weights(run.vae).clone()
     loss = run.config.loss.model_copy(update={"perceptual": 1.0, "adversarial": 0.5, "ramp": 2})

@@ -18,6 +18,7 @@ from physldm.training.losses import vae_loss
 from physldm.training.vae_stage import draw_step
 from physldm.weights import architecture, load_tensors
 
+pytestmark = pytest.mark.slow
 STEPS = 4
 CHANGES = ["precision=32-true", f"vae_stage.steps={STEPS}", f"ldm_stage.steps={STEPS}"]
 SCRIPT = """
@@ -30,11 +31,11 @@ main()
 
 
 @pytest.fixture(scope="module")
-def two_process_run(smoke_run, tmp_path_factory):
+def two_process_run(trained_run, tmp_path_factory):
     """A run of the smoke preset, four steps a stage, whose ``train`` was told of two devices."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "main.py").write_text(SCRIPT)
-    shutil.copytree(smoke_run / "slices", folder / "run" / "slices")
+    shutil.copytree(trained_run / "slices", folder / "run" / "slices")
     command = [
         sys.executable,
         str(folder / "main.py"),
