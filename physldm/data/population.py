@@ -15,7 +15,8 @@ from physldm.physics import CONTRASTS
 from physldm.progress import progress
 
 from .anatomy import anatomies, anatomy_fingerprint, check_anatomies
-from .bids import new_dataset, start_dataset, write_fractions, write_json, write_maps, write_volume
+from .bids import new_dataset, start_dataset, write_fractions, write_maps, write_volume
+from .json_files import write_json
 from .phantom import Subject, make_subject
 from .slices import FORMAT, TRUTH, SliceStore, add_session, close_store, has_session
 

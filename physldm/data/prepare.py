@@ -24,14 +24,15 @@ from physldm.progress import progress
 
 from .alignment import Reading, read_session
 from .anatomy import CLASSES, load_anatomy
-from .bids import MAPS, read_fractions, read_volume, sidecar_of
+from .bids import MAPS, read_fractions, read_volume
+from .json_files import read_sidecar, sidecar_of
 from .report import PAGE, ROWS, write_report
 from .sessions import Session, find_sessions
-from .sidecars import read_sidecar
 from .slices import SliceStore, add_session, close_store, has_session
 
 LEAST_BRAIN = 0.05  # share of a slice that the template's brain has to fill
 ORIGIN = "origin.json"  # which dataset a store is made of
+RULES = 2  # of how scans become slices; counted up where they change, so that earlier sessions are made anew
 OWN_FILES = {"index.json", "part-index.json", "sessions", PAGE, ROWS, ORIGIN}
 
 
@@ -140,10 +141,11 @@ def _take(
         source = _source(session, truth, spacing)
         if not has_session(out, session.name, source):
             reading = read_session(session, spacing)
-            if not reading.stacks:
+            kept = _kept(reading, spacing)
+            if not kept.size:
                 skipped[session.name] = reading.notes
                 continue
-            _add(out, session, reading, truth, source, spacing)
+            _add(out, session, reading, kept, truth, source, spacing)
         sources[session.name] = source
     return sources, skipped
 
@@ -174,7 +176,7 @@ def _source(session: Session, truth: list[Path], spacing: int) -> str:
     """Tells apart what a session was made from: the content of its files, how it was scanned, the settings."""
     scans = [*session.scans.values(), *(scan for spare in session.spare.values() for scan in spare)]
     digest = hashlib.sha256(
-        repr([__version__, spacing, [(scan.suffix, scan.acquisition) for scan in scans]]).encode()
+        repr([__version__, RULES, spacing, [(scan.suffix, scan.acquisition) for scan in scans]]).encode()
     )
     for file in (*(scan.file for scan in scans), *(t for t in truth if t.exists())):
         with open(file, "rb") as opened:
@@ -182,7 +184,27 @@ def _source(session: Session, truth: list[Path], spacing: int) -> str:
     return digest.hexdigest()
 
 
-def _add(out: Path, session: Session, reading: Reading, truth: list[Path], source: str, spacing: int) -> None:
+def _kept(reading: Reading, spacing: int) -> np.ndarray:
+    """Numbers of the box's slices that hold brain by the template and tissue by a scan; says how many only the former."""
+    brain = brain_slices(spacing)
+    there = [stack[brain].any(2).any(1).numpy() for stack in reading.stacks.values()]
+    kept = brain[np.any(there, axis=0)] if there else brain[:0]
+    if there and len(kept) < len(brain):
+        reading.notes.append(
+            f"{len(brain) - len(kept)} of {len(brain)} slices left out: no scan has tissue in them"
+        )
+    return kept
+
+
+def _add(
+    out: Path,
+    session: Session,
+    reading: Reading,
+    kept: np.ndarray,
+    truth: list[Path],
+    source: str,
+    spacing: int,
+) -> None:
     scans, stacks, notes = reading.scans, reading.stacks, reading.notes
     absent = torch.zeros_like(next(iter(stacks.values())))
     arrays = {"scans": torch.stack([stacks.get(c, absent) for c in CONTRASTS], 1)}
@@ -191,7 +213,6 @@ def _add(out: Path, session: Session, reading: Reading, truth: list[Path], sourc
             arrays |= _read_truth(truth, spacing)
         except InputError as error:
             notes = [*notes, f"truth left out: {error}"]
-    kept = brain_slices(spacing)
     add_session(
         out,
         session.name,

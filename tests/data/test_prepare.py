@@ -139,7 +139,7 @@ def test_a_contrast_that_lies_elsewhere_than_the_others_is_refused_alone(phantom
     assert present == [[True, True, False], [True, True, True]]
     assert store.array("scans", store.of_session(0))[:, 2].abs().max() == 0
     (line,) = store.index["sessions"][0]["notes"]
-    assert "sub-1_FLAIR.nii.gz: position: found about 6 mm from sub-1_T1w.nii.gz" in line
+    assert "sub-1_FLAIR.nii.gz: position: found about 8 mm from sub-1_T1w.nii.gz" in line
 
 
 def test_many_negative_voxels_are_noted(phantom, tmp_path):
