@@ -20,7 +20,7 @@ from physldm.diffusion import dpm_solver, guided, log_snr_timesteps, make_schedu
 from physldm.diffusion.samplers import Callback, Model
 from physldm.errors import InputError
 from physldm.models import Denoiser, PhysicsVAE, UNet, latent_shape, make_denoiser
-from physldm.physics import Acquisition, AcquisitionBatch
+from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch
 from physldm.progress import progress
 from physldm.weights import architecture, load_weights
 
@@ -112,6 +112,20 @@ class Run:
                 f"{origin or self.config.data.anatomy}: data: found {found}, expected {known}, which the run was trained on"
             )
         return store if origin else phantom_store(self.config.data, self.config.seed, own)
+
+    def protocols(self) -> dict[str, list[Acquisition]]:
+        """How T1w, T2w and FLAIR of the training subjects were taken, each protocol once; empty where their slices are
+        gone."""
+        origin = read_facts(self.folder).get("data")
+        folder = Path(origin) if origin else self.folder / "slices"
+        if not (folder / "index.json").exists():
+            return {}
+        store = SliceStore(folder)
+        rows = [store.protocol(session) for session in store.sessions("train")]
+        return {
+            c: [*dict.fromkeys(a for a in column if a)]
+            for c, column in zip(CONTRASTS, zip(*rows, strict=True), strict=True)
+        }
 
     def log(self, stage: str) -> dict[str, tuple[list[int], list[float]]]:
         """What training wrote: ``{name: (steps, values)}`` of ``vae`` or ``ldm``."""
