@@ -21,7 +21,7 @@ from physldm.diffusion.samplers import Callback, Model
 from physldm.errors import InputError
 from physldm.models import Denoiser, PhysicsVAE, UNet, latent_shape, make_denoiser
 from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch
-from physldm.progress import progress
+from physldm.progress import progress, say
 from physldm.weights import architecture, load_weights
 
 AT_ONCE = 16  # slices
@@ -199,6 +199,10 @@ class Run:
                 f"{self.folder / 'config.toml'}: unet.height: found false, expected true to draw at a height"
             )
         if heights is not None:
+            low, high = self.ldm.span.tolist()
+            if min(heights) < low or max(heights) > high:
+                found = f"found {min(heights):g} to {max(heights):g} mm"
+                say(f"heights: {found}, trained on {low:g} to {high:g} mm: slices beyond are guesses")
             told = torch.tensor(heights, dtype=torch.float32).repeat(n)
             noise = noise.repeat_interleave(len(heights), 0)
         return self.decode(self._draw(noise, told, steps, guidance, callback))

@@ -26,6 +26,8 @@ from .foreground import BRIGHT, slices_with_tissue, tissue_of
 from .sessions import COVERED, Scan, Session
 
 LEAST_REACHED = 0.05  # share of MNI's brain that a scan must reach
+LITTLE = 0.5  # the same below which it is said; a brain without its skull and the fluid around it reaches 0.6
+NEARLY = 0.8  # of several scans the first that reaches as large a share of what the best one reaches is taken
 ALIGNED = "aligned to MNI (UniRes does that)"
 BINS = 32
 # How many mm a scan may lie off the others of its session, and off the template. Heads of another shape than the template's
@@ -227,14 +229,14 @@ def read_session(session: Session, spacing: int) -> Reading:
         if p.scan is not session.scans[suffix]:
             notes.append(f"{p.scan.file}: taken in its place")
         notes += p.notes
-        if p.reached < COVERED:
+        if p.reached < LITTLE:
             notes.append(f"{p.scan.file}: reaches {p.reached:.0%} of MNI's brain")
     return Reading({c: p.scan for c, p in found.items()}, {c: p.stack for c, p in found.items()}, notes)
 
 
 def _next(waiting: list[Scan], spacing: int, notes: list[str]) -> _Placed | None:
-    """The first of the scans that can be read and reaches most of the brain, or else the one that reaches most of it;
-    takes it, and those that cannot be read, from the list."""
+    """The first of the scans that can be read and reaches nearly as much of the brain as any; takes it, and those that
+    cannot be read, from the list."""
     readable: list[_Placed] = []
     for scan in list(waiting):
         try:
@@ -245,7 +247,8 @@ def _next(waiting: list[Scan], spacing: int, notes: list[str]) -> _Placed | None
             continue
         if readable[-1].reached >= COVERED:
             break
-    best = max(readable, key=lambda p: min(p.reached, COVERED), default=None)
+    most = max((p.reached for p in readable), default=0.0)
+    best = next((p for p in readable if p.reached >= NEARLY * most), None)
     if best:
         waiting.remove(best.scan)
     return best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -159,7 +160,8 @@ def percent(share: float) -> str:
 def whole(path: Path) -> Iterator[Path]:
     """A file or a folder that is there whole or not at all: write what belongs there to the path that is handed out.
 
-    An empty folder may stand in its place. The path handed out has the same ending, by which some libraries go.
+    An empty folder may stand in its place. The path handed out has the same ending, by which some libraries go. A file may
+    be read by those whom the umask lets read, whatever the library that wrote it thinks.
 
     Raises:
         InputError: the system refuses to put it in its place.
@@ -171,9 +173,17 @@ def whole(path: Path) -> Iterator[Path]:
         with writing(path, "to be allowed to put it there"):
             if path.is_dir():
                 path.rmdir()
+            if part.is_file():
+                part.chmod(0o666 & ~_umask())
             part.replace(path)
     finally:
         _remove(part)
+
+
+def _umask() -> int:
+    mask = os.umask(0)  # it cannot be read without being set
+    os.umask(mask)
+    return mask
 
 
 def _remove(path: Path) -> None:

@@ -20,7 +20,7 @@ from physldm.data import CLASSES, load_anatomy, make_subject
 from physldm.data import prepare as module
 from physldm.data.bids import start_dataset
 from physldm.data.population import write_participants, write_subject
-from physldm.data.prepare import _groups, brain_slices, prepare, split_subjects
+from physldm.data.prepare import _anatomy_of, _groups, brain_slices, prepare, split_subjects
 from physldm.data.slices import SliceStore, has_session
 from physldm.errors import InputError
 
@@ -58,9 +58,9 @@ def test_subjects_of_one_of_several_anatomies_stay_together_whoever_else_there_i
     subjects = {"1", "2", "3"}
     table = "participant_id\tanatomy\nsub-1\tx\nsub-2\tx\nsub-3\tn/a\n"
     (tmp_path / "participants.tsv").write_text(table, encoding="utf-8")
-    assert _groups([tmp_path], subjects) == {"1": "x", "2": "x", "3": "3"}
+    assert _groups(_anatomy_of([tmp_path]), subjects) == {"1": "x", "2": "x", "3": "3"}
     write_participants(tmp_path, dict.fromkeys(("sub-1", "sub-2", "sub-3"), "x"))
-    assert _groups([tmp_path], subjects) == {"1": "1", "2": "2", "3": "3"}
+    assert _groups(_anatomy_of([tmp_path]), subjects) == {"1": "1", "2": "2", "3": "3"}
 
 
 # --- stores ------------------------------------------------------------------------------------------------------
