@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from ipykernel.kernelspec import write_kernel_spec
 from physldm.runs import open_run
 
 ROOT = Path(__file__).parents[1]
@@ -109,6 +110,13 @@ def write_settings(
     return files
 
 
+def own_kernel(folder: Path) -> Path:
+    """A folder for ``JUPYTER_PATH`` whose kernel ``python3`` is this Python, whatever other one is installed under that name."""
+    shutil.rmtree(folder, ignore_errors=True)
+    write_kernel_spec(folder / "kernels" / "python3")
+    return folder
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -132,7 +140,12 @@ def main() -> None:
     if not chapter:  # one chapter alone refers to pages that are not there
         command += ["-W", "--keep-going"]
     # widgets and progress bars are for people: a page gets a still, and no bar
+    kernels = [
+        str(own_kernel(build / "settings" / "jupyter")),
+        os.environ.get("JUPYTER_PATH"),
+    ]
     environment = os.environ | {
+        "JUPYTER_PATH": os.pathsep.join(filter(None, kernels)),
         "PHYSLDM_STATIC": "1",
         "TQDM_DISABLE": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",

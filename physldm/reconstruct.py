@@ -176,8 +176,10 @@ def reconstruct_session(run: Run, reading: Reading, gain: Gain | None = None) ->
     gains = session_gains(reading, run.config.data.spacing, gain or default_gain(run))
     scans = at_usual_gain(reading, gains)
     tissue = torch.stack([tissue_of(stack) for stack in reading.stacks.values()]).any(0)
-    maps = in_units_of_pd(_reconstruct(run, scans, reading.acquisitions)) * tissue[:, None]
-    return Reconstruction(maps, gains)
+    there = tissue & (scans > 0).any(1)
+    return Reconstruction(
+        in_units_of_pd(_reconstruct(run, scans, reading.acquisitions)) * there[:, None], gains
+    )
 
 
 def _reconstruct(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 BRIGHT = 99.5  # the percentile that stands for a scan's bright tissue
 LEAST_SHARE = 0.04  # of bright tissue; what cubic splines leave outside a head, and nearly all tissue, lies on its side of it
+MOST_SHARE = 0.3  # the same of what is brighter than any noise
 NOISE_TIMES = 4.0  # as many times the median of what a scan has in the box's corners is no noise
 LEAST_PIECE = 0.1  # share of the largest piece; noise and ripples have far smaller ones
 CLOSED = 2  # voxels; half the width of the clefts of dark fluid that are closed
@@ -28,7 +29,8 @@ def tissue_of(stack: Float[Tensor, "S H W"]) -> Bool[Tensor, "S H W"]:
     lit = volume[volume > 0]
     if not lit.size:
         return torch.zeros_like(stack, dtype=torch.bool)
-    bright = volume > max(LEAST_SHARE * np.percentile(lit, BRIGHT), NOISE_TIMES * _noise(volume))
+    top = np.percentile(lit, BRIGHT)
+    bright = volume > max(LEAST_SHARE * top, min(NOISE_TIMES * _noise(volume), MOST_SHARE * top))
     pieces, _ = ndimage.label(bright)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0

@@ -48,7 +48,7 @@ def train(folder: Path, config: Config, stage: str = "all", data: Path | None = 
     if all((folder / f"{s}.safetensors").exists() for s in stages):
         print(f"{folder}: {' and '.join(stages)} already trained")
         return
-    fabric = _launched(config)
+    fabric = launched(config)
     with fabric.rank_zero_first():  # one process makes the slices, the others read them
         store = SliceStore(data) if data else phantom_store(config.data, config.seed, folder / "slices")
     for name in stages:
@@ -56,7 +56,7 @@ def train(folder: Path, config: Config, stage: str = "all", data: Path | None = 
             {"vae": train_vae, "ldm": train_ldm}[name](folder, config, store, fabric)
 
 
-def _launched(config: Config) -> Fabric:
+def launched(config: Config) -> Fabric:
     """All devices that are there, one process each.
 
     Raises:
