@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from ipykernel.kernelspec import write_kernel_spec
 from physldm.runs import open_run
 from physldm.show.style import STYLE
 
@@ -130,6 +131,13 @@ def write_settings(
     return files
 
 
+def own_kernel(folder: Path) -> Path:
+    """A folder for ``JUPYTER_PATH`` whose kernel ``python3`` is this Python, whatever other one is installed under that name."""
+    shutil.rmtree(folder, ignore_errors=True)
+    write_kernel_spec(folder / "kernels" / "python3")
+    return folder
+
+
 def environment(source: Path, build: Path) -> dict[str, str]:
     """What Jupyter Book and the chapters' kernels run under."""
     profile = build / "ipython" / "profile_default"
@@ -137,15 +145,22 @@ def environment(source: Path, build: Path) -> dict[str, str]:
     (profile / "ipython_kernel_config.py").write_text(
         KERNEL_CONFIG, encoding="utf-8"
     )
-    paths = str(source / "book"), os.environ.get("PYTHONPATH")  # for pages.py
+    kernels = str(own_kernel(build / "settings" / "jupyter"))
+    modules = str(source / "book")  # for pages.py
     # widgets and progress bars are for people: a page gets a still, and no bar
     return os.environ | {
         "IPYTHONDIR": str(profile.parent),
-        "PYTHONPATH": os.pathsep.join(p for p in paths if p),
+        "JUPYTER_PATH": before("JUPYTER_PATH", kernels),
+        "PYTHONPATH": before("PYTHONPATH", modules),
         "PHYSLDM_STATIC": "1",
         "TQDM_DISABLE": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
+
+
+def before(variable: str, folder: str) -> str:
+    """The folders of a variable of the environment, with one more to be searched first."""
+    return os.pathsep.join(filter(None, [folder, os.environ.get(variable)]))
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ and ``physldm --help`` or a mistyped option should not wait for them.
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import sys
 from pathlib import Path
@@ -16,6 +18,16 @@ from typer.exceptions import Abort, TyperException
 
 from physldm.config import Gain, Mixture, Stage, presets
 from physldm.errors import InputError, writing
+
+MIXING = (
+    "what a voxel of several tissues mixes: properties, so that one (PD, T1, T2) is the whole truth, but borders of brain and "
+    "fluid are brighter than either in FLAIR, and in T2w; signals, as a real scan does"
+)
+STACK = (
+    "a stack of slices of each brain, mm; each slice is drawn from the same noise, not from its neighbours: sulci go straight "
+    "up, and structures that slant do not"
+)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 RunFolder = Annotated[Path, typer.Option("--run", help="run directory")]
@@ -46,7 +58,7 @@ def phantom(
     subjects: Annotated[int, typer.Option(min=1)] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     spacing: Annotated[int, typer.Option(min=1, max=2, help="voxel size in mm")] = 1,
-    partial_volume: Annotated[Mixture, typer.Option(help="what a voxel mixes")] = "properties",
+    partial_volume: Annotated[Mixture, typer.Option(help=MIXING)] = "properties",
     header_te: Annotated[
         bool, typer.Option(help="write TE 0.455 s into T2w sidecars, as OASIS-3's headers do")
     ] = False,
@@ -95,7 +107,10 @@ def train(
     stage: Stage = "all",
     changes: Changes = None,
 ) -> None:
-    """Train the VAE and the latent diffusion model; go on where a stopped run ended."""
+    """Train the VAE and the latent diffusion model; go on where a stopped run ended.
+
+    On two cores the laptop preset takes about a quarter of an hour; the paper preset takes weeks without a GPU.
+    """
     from physldm.config import load_preset
     from physldm.training import train as train_run
 
@@ -154,14 +169,13 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="how many brains")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     steps: Annotated[int | None, typer.Option(min=2, help="of the sampler; the run's own by default")] = None,
-    heights: Annotated[
-        str | None, typer.Option(metavar="START:STOP:STEP", help="a stack of slices of each brain, mm")
-    ] = None,
+    heights: Annotated[str | None, typer.Option(metavar="START:STOP:STEP", help=STACK)] = None,
     guidance: Annotated[float, typer.Option(min=0, help="how much more the heights count")] = 0.0,
 ) -> None:
     """Make new brains: PD, T1 and T2 of one axial slice each, or of a stack of slices."""
     from physldm.box import stack_affine
     from physldm.data.bids import new_dataset, write_maps
+    from physldm.data.json_files import write_json
     from physldm.data.population import subject_name
     from physldm.reconstruct import in_units_of_pd
     from physldm.runs import Run
@@ -170,10 +184,19 @@ def sample(
     if steps and steps > opened.config.diffusion.timesteps:
         raise InputError(f"--steps: found {steps}, expected at most {opened.config.diffusion.timesteps}")
     affine = stack_affine(opened.config.data.spacing, stack or (0,))
+    record = {
+        "run": {"folder": str(run.resolve()), "preset": opened.config.preset},
+        "seed": seed,
+        "steps": steps or opened.config.diffusion.sampler_steps,
+        "heights": list(stack) if stack else None,
+        "guidance": guidance,
+    }
     with new_dataset(out, "physldm samples", derivative=True) as root:
         maps = in_units_of_pd(opened.sample(n, seed, steps, stack, guidance))
         for i, brain in enumerate(maps.unflatten(0, (n, -1))):
-            write_maps(root / subject_name(i) / "anat", subject_name(i), brain, affine)
+            folder, name = root / subject_name(i) / "anat", subject_name(i)
+            write_maps(folder, name, brain, affine)
+            write_json(folder / f"{name}_sample.json", record | {"brain": i})
 
 
 def _heights(text: str) -> range:
@@ -245,16 +268,17 @@ def scan(
 ) -> None:
     """Scan tissue maps with any sequence and any settings; the signal is signed."""
     from physldm.data.bids import new_dataset, read_maps, write_volume
+    from physldm.data.sequence_names import MADE_HERE
     from physldm.physics import FIELDS, SEQUENCES, Acquisition, signal
 
     acquisition = Acquisition(sequence, **{name: context.params[name] for name in FIELDS})
     plain = sequence in ("mprage", "spin_echo", "flair")
     suffix = ("" if plain else f"acq-{sequence.replace('_', '')}_") + SEQUENCES[sequence].suffix
-    brains = read_maps(maps_dir)
+    brains, sidecar = read_maps(maps_dir), {**MADE_HERE, **acquisition.to_bids()}
     with new_dataset(out, f"physldm scan: {acquisition}", derivative=True) as root:
         for name, (maps, affine) in brains.items():
             file = root / name.split("_")[0] / "anat" / f"{name}_{suffix}.nii.gz"
-            write_volume(file, signal(maps, acquisition, magnitude=magnitude), affine, acquisition.to_bids())
+            write_volume(file, signal(maps, acquisition, magnitude=magnitude), affine, sidecar)
 
 
 @app.command()
@@ -300,6 +324,11 @@ def doctor() -> None:
 
 def main() -> None:
     """Runs the command line; bad input is one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal of another encoding shows ? for what it does not have
+            stream.reconfigure(errors="replace")
     try:
         sys.exit(app(standalone_mode=False))
     except TyperException as error:
@@ -307,6 +336,12 @@ def main() -> None:
         message = f"{error.format_message().replace('Value error, ', '').rstrip('.')} (see physldm --help)"
     except InputError as error:
         message = str(error)
+    except FloatingPointError as error:
+        message = f"{error}; train goes on from the last checkpoint, with other settings in a new --run"
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        message = f"{error.filename or 'disk'}: {error.strerror}, expected room to write"
     except Abort:
         message = "interrupted; train and prepare go on where they stopped, the others begin anew"
     print(f"physldm: {message}", file=sys.stderr)

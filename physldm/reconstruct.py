@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from physldm.box import box_affine
 from physldm.config import Gain
 from physldm.data.alignment import Reading, read_session
 from physldm.data.bids import new_dataset, write_maps
+from physldm.data.foreground import tissue_of
+from physldm.data.json_files import write_json
 from physldm.data.phantom import GAIN, average_brain
-from physldm.data.sessions import find_sessions
+from physldm.data.sessions import Session, find_sessions
 from physldm.errors import InputError
-from physldm.physics import CONTRASTS, Acquisition, signal
+from physldm.physics import CONTRASTS, FIELDS, Acquisition, signal
 from physldm.progress import progress, say
 from physldm.runs import Run, read_facts
+
+MOST_MISFIT = 15.0  # %; scans that the maps reproduce worse than that tell that the maps are wrong
+LEAST_VOXELS = 200  # of the template's brain that a scan must reach for its gain to be estimated
+# Of histograms of the logarithm of a scan's values: the width of a bin, the standard deviation they are smoothed by, and
+# how far to either side of each other they are tried.
+BIN, SMOOTH, TRIED = 0.02, 0.1, 1.2
+NEAR = 1.1  # a setting counts as one that a run has seen if it is within a tenth of one
 
 
 class Reconstruction(NamedTuple):
     """What a session's scans say of its tissue.
 
     Attributes:
-        maps: ``[S, 3, H, W]``: PD (about 1 in CSF), T1 (s), T2 (s); 0 where no scan has anything.
+        maps: ``[S, 3, H, W]``: PD (about 1 in CSF), T1 (s), T2 (s); 0 where no scan has tissue.
         gains: scanner units per unit of PD that each contrast's scan was taken to have.
     """
 
@@ -36,7 +48,8 @@ class Reconstruction(NamedTuple):
 def reconstruct_dataset(
     run: Run, bids: Path, out: Path, gain: Gain | None = None, effective_te: float = 0.1
 ) -> None:
-    """Maps of every session below ``bids`` as a BIDS derivative, there whole or not at all; says what it takes for what.
+    """Maps of every session below ``bids`` as a BIDS derivative, there whole or not at all; says what it takes for what,
+    and how well the maps explain the scans. The same stands in ``*_reconstruction.json`` beside the maps.
 
     Args:
         run: a trained run.
@@ -49,23 +62,104 @@ def reconstruct_dataset(
         InputError: the run has no VAE, ``out`` has files in it, or no scan can be used.
     """
     run.check()
-    sessions, done = find_sessions(bids, effective_te), 0
+    sessions, done, seen = find_sessions(bids, effective_te), 0, run.protocols()
     with new_dataset(out, f"physldm reconstruct, run {run.folder.name}", derivative=True) as root:
         for session in progress(sessions, desc="reconstructing", unit="session"):
             reading = read_session(session, run.config.data.spacing)
             filled = [f"{scan.file}: {note}" for scan in reading.scans.values() for note in scan.notes]
-            for line in (*session.left_out, *filled, *reading.notes):
-                say(line)
-            if not reading.stacks:
+            notes = [*session.left_out, *filled, *reading.notes]
+            if not any(stack.any() for stack in reading.stacks.values()):
+                for line in notes:
+                    say(line)
                 continue
-            maps, gains = reconstruct_session(run, reading, gain)
+            found = reconstruct_session(run, reading, gain)
+            misfit = misfit_of(reading, found, run.config.data.spacing)
+            notes += doubts(run, reading, misfit, seen)
+            for line in (*notes, *_summary(session.name, found.gains, misfit)):
+                say(line)
             visit = f"ses-{session.session}" if session.session else ""
             folder = root / f"sub-{session.subject}" / visit / "anat"
-            write_maps(folder, session.name, maps, box_affine(run.config.data.spacing))
-            say(f"{session.name}: gains " + ", ".join(f"{c} {g:.3g}" for c, g in gains.items()))
+            write_maps(folder, session.name, found.maps, box_affine(run.config.data.spacing))
+            settings = {"gain": gain or default_gain(run), "effective_te": effective_te}
+            content = _record(run, session, reading, found.gains, misfit) | {
+                "settings": settings,
+                "notes": notes,
+            }
+            write_json(folder / f"{session.name}_reconstruction.json", content)
             done += 1
         if not done:
             raise InputError(f"{bids}: found no scan that can be used; the lines above say why")
+
+
+def _summary(name: str, gains: Mapping[str, float], misfit: Mapping[str, float]) -> list[str]:
+    return [
+        f"{name}: gains " + ", ".join(f"{c} {g:.3g}" for c, g in gains.items()),
+        f"{name}: misfit of the scans " + ", ".join(f"{c} {m:.0f} %" for c, m in misfit.items()),
+    ]
+
+
+def _record(
+    run: Run, session: Session, reading: Reading, gains: Mapping[str, float], misfit: Mapping[str, float]
+) -> dict:
+    """What a session's maps were made from, and how well they explain it."""
+    scans = {
+        c: {
+            "file": scan.file.name,
+            "acquisition": str(scan.acquisition),
+            "gain": round(gains[c], 4),
+            "misfit": round(misfit[c], 1),
+        }
+        for c, scan in reading.scans.items()
+    }
+    fingerprint = read_facts(run.folder)["data_fingerprint"]
+    return {
+        "session": session.name,
+        "run": {"folder": str(run.folder.resolve()), "preset": run.config.preset, "data": fingerprint},
+        "units": {"gain": "scanner units per unit of PD", "misfit": "%, median of |s - x| / x in the brain"},
+        "scans": scans,
+    }
+
+
+def doubts(
+    run: Run, reading: Reading, misfit: Mapping[str, float], seen: Mapping[str, Sequence[Acquisition]]
+) -> list[str]:
+    """One line for each reason not to believe a session's maps.
+
+    Args:
+        run: that made them.
+        reading: the scans they were made from.
+        misfit: see :func:`misfit_of`.
+        seen: of each contrast the protocols of the run's training, see :meth:`physldm.runs.Run.protocols`.
+    """
+    lines = []
+    for c, scan in reading.scans.items():
+        if seen.get(c) and not any(_alike(scan.acquisition, other) for other in seen[c]):
+            lines.append(f"{scan.file}: {scan.acquisition}: the run never saw its like, nearest {seen[c][0]}")
+    absent = [c for c in CONTRASTS if c not in reading.scans]
+    if absent and run.config.augment.subsets == 0:
+        lines.append(
+            f"{', '.join(absent)} missing: the run never practised to do without (augment.subsets = 0), its maps may be "
+            "far off"
+        )
+    lines += [
+        f"{reading.scans[c].file}: misfit {m:.0f} %, above {MOST_MISFIT:g} %: the maps do not explain this scan"
+        for c, m in misfit.items()
+        if not m <= MOST_MISFIT
+    ]
+    return lines
+
+
+def _alike(a: Acquisition, b: Acquisition) -> bool:
+    """Whether two protocols are of one sequence, each setting within a tenth of the other's; an MPRAGE's TE is not asked."""
+    if a.sequence != b.sequence:
+        return False
+    pairs = [(getattr(a, n), getattr(b, n)) for n in FIELDS if n != "te" or a.sequence != "mprage"]
+    return all(x == y or (x and y and 1 / NEAR <= x / y <= NEAR) for x, y in pairs)
+
+
+def default_gain(run: Run) -> Gain:
+    """``none`` for a run that was trained on measured scans, else ``each``."""
+    return "none" if read_facts(run.folder).get("measured") else "each"
 
 
 def reconstruct_session(run: Run, reading: Reading, gain: Gain | None = None) -> Reconstruction:
@@ -74,17 +168,48 @@ def reconstruct_session(run: Run, reading: Reading, gain: Gain | None = None) ->
     Args:
         run: a trained run.
         reading: the scans on the run's grid, at least one.
-        gain: see :func:`session_gains`; by default ``none`` for a run that was trained on measured scans, else ``each``.
+        gain: see :func:`session_gains`; by default see :func:`default_gain`.
 
     Raises:
-        InputError: the run has no VAE.
+        InputError: the run has no VAE, or a gain cannot be estimated.
     """
-    gain = gain or ("none" if read_facts(run.folder).get("measured") else "each")
-    gains = session_gains(reading, run.config.data.spacing, gain)
+    gains = session_gains(reading, run.config.data.spacing, gain or default_gain(run))
     scans = at_usual_gain(reading, gains)
-    maps = in_units_of_pd(run.reconstruct(scans, reading.acquisitions))
-    # where no scan has anything there is no tissue
-    return Reconstruction(maps * (scans > 0).any(1, keepdim=True), gains)
+    tissue = torch.stack([tissue_of(stack) for stack in reading.stacks.values()]).any(0)
+    there = tissue & (scans > 0).any(1)
+    return Reconstruction(
+        in_units_of_pd(_reconstruct(run, scans, reading.acquisitions)) * there[:, None], gains
+    )
+
+
+def _reconstruct(
+    run: Run, scans: Float[Tensor, "S 3 H W"], acquisitions: Sequence[Acquisition | None]
+) -> Float[Tensor, "S 3 H W"]:
+    """The run's maps of each slice by the scans that reach it; 0 where none does."""
+    reach = scans.flatten(2).any(2)
+    maps = torch.zeros(len(scans), 3, *scans.shape[2:])
+    for pattern in reach.unique(dim=0):
+        here = (reach == pattern).all(1)
+        if pattern.any():
+            there = [a if p else None for a, p in zip(acquisitions, pattern, strict=True)]
+            maps[here] = run.reconstruct(scans[here], there)
+    return maps
+
+
+def misfit_of(reading: Reading, found: Reconstruction, spacing: int) -> dict[str, float]:
+    """How far the maps, scanned again, are from each scan: the median of |s − x| / x in the brain, %.
+
+    Args:
+        reading: the scans on the grid.
+        found: their maps and gains.
+        spacing: voxel size of the grid, mm.
+    """
+    brain, misfit = _brain(spacing), {}
+    for c, stack in reading.stacks.items():
+        where = brain & tissue_of(stack) & (stack > 0)
+        again = signal(found.maps.movedim(1, 0)[:, where][:, None], reading.scans[c].acquisition).abs()[0]
+        misfit[c] = 100 * ((found.gains[c] * again - stack[where]).abs() / stack[where]).median().item()
+    return misfit
 
 
 def session_gains(reading: Reading, spacing: int, gain: Gain = "each") -> dict[str, float]:
@@ -107,19 +232,50 @@ def session_gains(reading: Reading, spacing: int, gain: Gain = "each") -> dict[s
 
 
 def estimate_gain(scan: Float[Tensor, "S H W"], acquisition: Acquisition, spacing: int) -> float:
-    """Scanner units per unit of PD: the scan's median in MNI's brain over that of the average brain, scanned alike.
+    """Scanner units per unit of PD: the factor by which the histogram of the average brain, scanned alike, comes to lie
+    best over the scan's.
 
-    A scan alone cannot tell gain from PD; this takes the subject's brain for an average one. It does so for every
-    sequence by itself, as most scanners tune their receiver for each.
+    A scan alone cannot tell gain from PD; this takes the subject's tissues for average ones. How much there is of each, and
+    whether the fluid around the brain was cut away, moves a median; the place of the histogram's peaks it does not. Both
+    histograms are of the voxels of MNI's brain where the scan has tissue, over the logarithm of their values, each weighted
+    by its value so that dark fluid counts for little; the overlap is Σ √(p q) (Bhattacharyya 1943). Every sequence has its
+    own gain, as most scanners tune their receiver for each.
 
     Args:
         scan: on the grid of the box.
         acquisition: how it was taken.
         spacing: voxel size, mm.
+
+    Raises:
+        InputError: the scan has hardly any tissue where MNI's brain is.
     """
-    maps, fractions = average_brain(spacing)
-    brain = (fractions.sum(1) > 0.9) & (scan > 0).any((1, 2))[:, None, None]
-    return (scan[brain].median() / signal(maps, acquisition).abs()[brain].median()).item()
+    where = _brain(spacing) & tissue_of(scan) & (scan > 0)
+    if where.sum() < LEAST_VOXELS:
+        raise InputError(
+            f"gain: found {int(where.sum())} voxels of the scan with tissue in MNI's brain, expected {LEAST_VOXELS} or "
+            "more; --gain none takes the scans as they are"
+        )
+    maps, _ = average_brain(spacing)
+    found, expected = scan[where].double().numpy(), signal(maps, acquisition).abs()[where].double().numpy()
+    # each about its own median, so that scans of one brain differ by nothing
+    histograms = [_log_histogram(values / np.median(values)) for values in (found, expected)]
+    steps = range(-round(TRIED / BIN), round(TRIED / BIN) + 1)
+    overlap = [np.sqrt(histograms[0] * np.roll(histograms[1], step)).sum() for step in steps]
+    further = BIN * steps[int(np.argmax(overlap))]
+    return float(np.median(found) / np.median(expected) * np.exp(further))
+
+
+def _brain(spacing: int) -> Bool[Tensor, "S H W"]:
+    """Where MNI's average brain is."""
+    return average_brain(spacing)[1].sum(1) > 0.9
+
+
+def _log_histogram(values: np.ndarray) -> np.ndarray:
+    """Of the logarithm, each value counted by its size, smoothed, of sum 1; six powers of e to either side of 1."""
+    edges = np.arange(-6, 6 + BIN / 2, BIN)
+    counts, _ = np.histogram(np.log(np.maximum(values, 1e-9)), edges, weights=values)
+    smooth = gaussian_filter1d(counts, SMOOTH / BIN)
+    return smooth / smooth.sum()
 
 
 def at_usual_gain(reading: Reading, gains: dict[str, float]) -> Float[Tensor, "S 3 H W"]:

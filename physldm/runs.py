@@ -20,8 +20,8 @@ from physldm.diffusion import dpm_solver, guided, log_snr_timesteps, make_schedu
 from physldm.diffusion.samplers import Callback, Model
 from physldm.errors import InputError
 from physldm.models import Denoiser, PhysicsVAE, UNet, latent_shape, make_denoiser
-from physldm.physics import Acquisition, AcquisitionBatch
-from physldm.progress import progress
+from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch
+from physldm.progress import progress, say
 from physldm.weights import architecture, load_weights
 
 AT_ONCE = 16  # slices
@@ -113,6 +113,20 @@ class Run:
             )
         return store if origin else phantom_store(self.config.data, self.config.seed, own)
 
+    def protocols(self) -> dict[str, list[Acquisition]]:
+        """How T1w, T2w and FLAIR of the training subjects were taken, each protocol once; empty where their slices are
+        gone."""
+        origin = read_facts(self.folder).get("data")
+        folder = Path(origin) if origin else self.folder / "slices"
+        if not (folder / "index.json").exists():
+            return {}
+        store = SliceStore(folder)
+        rows = [store.protocol(session) for session in store.sessions("train")]
+        return {
+            c: [*dict.fromkeys(a for a in column if a)]
+            for c, column in zip(CONTRASTS, zip(*rows, strict=True), strict=True)
+        }
+
     def log(self, stage: str) -> dict[str, tuple[list[int], list[float]]]:
         """What training wrote: ``{name: (steps, values)}`` of ``vae`` or ``ldm``."""
         curves: dict[str, tuple[list[int], list[float]]] = {}
@@ -185,6 +199,10 @@ class Run:
                 f"{self.folder / 'config.toml'}: unet.height: found false, expected true to draw at a height"
             )
         if heights is not None:
+            low, high = self.ldm.span.tolist()
+            if min(heights) < low or max(heights) > high:
+                found = f"found {min(heights):g} to {max(heights):g} mm"
+                say(f"heights: {found}, trained on {low:g} to {high:g} mm: slices beyond are guesses")
             told = torch.tensor(heights, dtype=torch.float32).repeat(n)
             noise = noise.repeat_interleave(len(heights), 0)
         return self.decode(self._draw(noise, told, steps, guidance, callback))

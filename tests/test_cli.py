@@ -1,6 +1,8 @@
 """The command line as a user meets it: what it writes, and one clear line and exit code 2 for bad input."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,10 +13,13 @@ import pytest
 
 from physldm import cli
 from physldm.box import box_affine
+from physldm.config import load_preset
 from physldm.data.slices import SliceStore
+from physldm.errors import InputError
 from physldm.evaluation import evaluate
 from physldm.physics import SEQUENCES
 from physldm.runs import Run
+from physldm.training.train import launched
 
 
 def physldm(*arguments, monkeypatch):
@@ -300,3 +305,50 @@ def test_a_run_of_another_architecture_or_format_is_refused(smoke_run, tmp_path,
     one_line(*run_cli("evaluate", "--run", run)[::2], "vae.safetensors", "damaged")
     (run / "vae.safetensors").unlink()
     one_line(*run_cli("evaluate", "--run", run)[::2], "vae.safetensors", "missing")
+
+
+def test_samples_say_what_they_were_drawn_from_and_heights_beyond_training_are_said(
+    smoke_run, tmp_path, run_cli
+):
+    out = tmp_path / "samples"
+    code, said, _ = run_cli("sample", "--run", smoke_run, "--out", out, "-n", 2, "--seed", 5, "--steps", 2)
+    assert code == 0 and "guesses" not in said
+    for i in (1, 2):
+        (file,) = out.rglob(f"sub-00{i}_sample.json")
+        content = json.loads(file.read_text(encoding="utf-8"))
+        assert content["seed"] == 5 and content["steps"] == 2 and content["heights"] is None
+        assert content["run"]["preset"] == "smoke" and content["brain"] == i - 1
+    options = ("--steps", 2, "--heights", "20:28:4")
+    code, said, _ = run_cli("sample", "--run", smoke_run, "--out", tmp_path / "low", "-n", 1, *options)
+    assert code == 0 and "heights: found 20 to 24 mm, trained on" in said
+    assert json.loads(next((tmp_path / "low").rglob("*_sample.json")).read_text())["heights"] == [20, 24]
+
+
+def test_a_network_that_does_not_fit_the_slices_and_a_full_disk_are_one_line(tmp_path, run_cli, monkeypatch):
+    changes = ("--set", "vae.widths=[8,8,8,8,8,8,8]", "--set", "precision=32-true")
+    code, _, err = run_cli("train", "--run", tmp_path / "run", "--preset", "smoke", *changes)
+    one_line(code, err, "vae.widths: found 7 levels", "expected a divisor of 112 × 80")
+    assert not (tmp_path / "run").exists()
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.csv")
+
+    monkeypatch.setattr("physldm.training.train.train_vae", full)
+    monkeypatch.setattr("physldm.training.train.phantom_store", lambda *_: None)
+    code, _, err = run_cli("train", "--run", tmp_path / "run", "--preset", "smoke")
+    one_line(code, err, "log.csv", "expected room to write")
+
+
+@pytest.mark.parametrize("started_by_srun", [False, True])
+def test_a_cluster_that_allows_two_tasks_and_has_one_trains_or_says_why(
+    tmp_path, monkeypatch, started_by_srun
+):
+    job = {"JOB_ID": "1", "JOB_NAME": "train", "NTASKS": "2", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in {**job, "NNODES": "1", "NODELIST": "localhost"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    if started_by_srun:
+        monkeypatch.setenv("SLURM_STEP_ID", "0")
+        with pytest.raises(InputError, match=r"devices: .*ntasks"):
+            launched(load_preset("smoke", ["precision=32-true"]))
+    else:
+        assert launched(load_preset("smoke", ["precision=32-true"])).world_size == 1

@@ -1,20 +1,29 @@
 """Units of scans and maps, against scans whose gain was put in by hand."""
 
+import json
 import math
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from physldm.data import average_brain
+from physldm.data import average_brain, make_subject
 from physldm.data.alignment import Reading
 from physldm.data.phantom import GAIN
+from physldm.data.population import write_subject
 from physldm.data.sessions import Scan
+from physldm.errors import InputError
 from physldm.physics import CONTRASTS, Acquisition
 from physldm.reconstruct import (
+    Reconstruction,
     at_usual_gain,
     estimate_gain,
     in_units_of_pd,
+    misfit_of,
+    reconstruct_dataset,
     reconstruct_session,
     session_gains,
 )
@@ -45,6 +54,46 @@ def test_the_gain_of_an_average_brain_is_found(reading):
     part = reading.stacks["T1w"].clone()
     part[:50] = 0
     assert estimate_gain(part, T1W, 2) == pytest.approx(250.0, rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def heads():
+    """Six made-up heads whose gains are known, with what of each voxel is inside the skull."""
+    return [make_subject(3, i, spacing=2, sequence_gain_sd=0.5) for i in range(6)]
+
+
+def cut_from(subject, part):
+    """A subject's scans of which only a part is left."""
+    brain = subject.fractions[:, :2].sum(1)
+    if part == "stripped":  # with the fluid in the brain and not around it
+        left = (brain > 0.5) | torch.from_numpy(
+            ndimage.binary_erosion(subject.fractions.sum(1).numpy() > 0.5, iterations=4)
+        )
+    elif part == "coronal slab":
+        left = torch.zeros_like(brain, dtype=torch.bool)
+        left[:, 41:71] = True  # 60 of 224 mm
+    else:
+        left = torch.zeros_like(brain, dtype=torch.bool)
+        left[30:52] = True
+    return subject.scans.clamp_min(0) * left[:, None]
+
+
+@pytest.mark.parametrize("part", ["stripped", "coronal slab", "axial slab"])
+def test_the_gain_of_what_is_left_of_a_head_is_the_gain_of_the_head(heads, part):
+    off = []
+    for subject in heads:
+        scans = cut_from(subject, part)
+        for n, a in enumerate(subject.acquisitions):
+            off.append(math.log(estimate_gain(scans[:, n], a, 2) / subject.gain[n]))
+    # T1 varies by 8 % between subjects, PD by 4 %: neither can be told from gain
+    assert max(map(abs, off)) < math.log(1.25) and np.std(off) < 0.12
+
+
+def test_of_no_brain_no_gain_is_estimated():
+    scan = torch.zeros(80, 112, 80)
+    scan[:3] = 100.0
+    with pytest.raises(InputError, match=r"gain: found \d+ voxels"):
+        estimate_gain(scan, T1W, 2)
 
 
 def test_gains_of_a_session(reading):
@@ -79,3 +128,53 @@ def test_a_sessions_maps_do_not_depend_on_its_scanners_gain_and_air_has_none(rea
     )
     louder = Reading(reading.scans, {c: 7 * s for c, s in reading.stacks.items()}, [])
     torch.testing.assert_close(reconstruct_session(run, louder).maps, found.maps, rtol=1e-3, atol=1e-4)
+
+
+def test_misfit_is_that_of_the_maps_scanned_again(reading):
+    maps = average_brain(2)[0]
+    exact = Reconstruction(maps, PUT_IN)
+    assert misfit_of(reading, exact, 2) == pytest.approx({"T1w": 0.0, "T2w": 0.0}, abs=1e-3)
+    louder = Reconstruction(maps * torch.tensor([1.2, 1.0, 1.0])[:, None, None], PUT_IN)
+    assert misfit_of(reading, louder, 2) == pytest.approx({"T1w": 20.0, "T2w": 20.0}, rel=1e-3)
+
+
+def test_maps_come_with_what_they_were_made_from_and_how_far_to_believe_them(smoke_run, tmp_path, capsys):
+    write_subject(tmp_path / "bids", "sub-001", make_subject(0, 0, spacing=2))
+    shutil.rmtree(tmp_path / "bids" / "derivatives")
+    folder = tmp_path / "bids" / "sub-001" / "anat"
+    (folder / "sub-001_FLAIR.nii.gz").unlink()
+    sidecar = folder / "sub-001_T1w.json"
+    sidecar.write_text(
+        json.dumps({"RepetitionTime": 2.0, "EchoTime": 0.02, "InversionTime": 0.8, "SequenceName": "tir"})
+    )
+    run = Run(smoke_run)
+    reconstruct_dataset(run, tmp_path / "bids", tmp_path / "out")
+    (file,) = (tmp_path / "out").rglob("sub-001_reconstruction.json")
+    content, said = json.loads(file.read_text()), capsys.readouterr().out
+    assert set(content["scans"]) == {"T1w", "T2w"} and content["settings"] == {
+        "gain": "each",
+        "effective_te": 0.1,
+    }
+    for scan in content["scans"].values():
+        assert scan["gain"] > 0 and scan["misfit"] >= 0
+    assert content["run"]["preset"] == "smoke" and content["run"]["data"]
+    for words in (
+        "T1w.nii.gz: flair (TE 0.02 s, TR 2 s, TI 0.8 s): the run never saw its like",
+        "FLAIR missing: the run never",
+    ):
+        assert any(words in note for note in content["notes"]) and words in said
+    high = [c for c, scan in content["scans"].items() if scan["misfit"] > 15]
+    for c in high:
+        assert any(f"sub-001_{c}.nii.gz: misfit" in note for note in content["notes"])
+    assert "misfit of the scans T1w" in said
+
+
+def test_slices_that_a_scan_does_not_reach_are_made_of_the_others(reading, smoke_run):
+    run, half = Run(smoke_run), reading.stacks["T2w"].clone()
+    half[40:] = 0
+    both = reconstruct_session(run, Reading(reading.scans, {**reading.stacks, "T2w": half}, []), "none").maps
+    alone = reconstruct_session(
+        run, Reading({"T1w": reading.scans["T1w"]}, {"T1w": reading.stacks["T1w"]}, []), "none"
+    ).maps
+    where = (alone[45:60] > 0) & (both[45:60] > 0)
+    torch.testing.assert_close(both[45:60][where], alone[45:60][where])

@@ -1,5 +1,7 @@
 """Weights on disk: they come back as they were, and only to whom they belong."""
 
+import os
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -20,6 +22,16 @@ def test_what_was_saved_is_loaded(tmp_path):
     assert metadata["step"] == "7" and all(torch.equal(found[k], v) for k, v in TENSORS.items())
     load_weights(file, layer, "a")
     assert torch.equal(layer.weight, TENSORS["weight"])
+
+
+@pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o007, 0o660)])
+def test_whom_the_umask_lets_read_can_read_them(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        save_tensors(tmp_path / "x.safetensors", TENSORS, OURS)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.safetensors").stat().st_mode & 0o777 == mode
 
 
 def test_whose_they_are_not_is_named(tmp_path):

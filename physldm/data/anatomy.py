@@ -199,8 +199,9 @@ def _labelled_head(name: str) -> Anatomy:
     brain &= ~np.isin(labels, SPINAL_CORD_AND_OPTIC_NERVE)
     if not brain.any():  # it is not joined to the largest piece
         raise InputError(f"{name}: labels: found the brain apart from the rest, expected one head")
-    if not (labels == CSF_OUTSIDE).any():
-        classes["csf"] |= _fluid_around(brain | classes["csf"], zoom) & (labels == 0)
+    fluid = _fluid_around(brain | classes["csf"], zoom) & (labels == 0)
+    if (labels == CSF_OUTSIDE).sum() < fluid.sum():  # aseg labels a drop of it at most
+        classes["csf"] |= fluid
     box = (
         np.array([[s.start, s.stop] for s in ndimage.find_objects(brain.astype(np.int8))[0]]) * zoom[:, None]
     )

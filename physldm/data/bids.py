@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +16,28 @@ from torch import Tensor
 from physldm import __version__
 from physldm.box import to_slices, to_volume
 from physldm.errors import InputError, writing
+from physldm.progress import say
 
 from .anatomy import CLASSES
-from .files import read_image, whole
+from .files import read_image, whole, without_nan
+from .json_files import read_sidecar, sidecar_of, write_json
 
 FOLDER = "a folder to write to (--out)"
 MAPS = {"PDmap": "arbitrary", "T1map": "s", "T2map": "s"}
+SECONDS = {
+    "s": 1.0,
+    "sec": 1.0,
+    "seconds": 1.0,
+    "ms": 1e-3,
+    "msec": 1e-3,
+    "milliseconds": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+}
+SHARES = {"arbitrary": 1.0, "a.u.": 1.0, "au": 1.0, "fraction": 1.0, "%": 0.01, "percent": 0.01, "pu": 0.01}
+# What sidecars call the units of each kind of map, and how many of the first one of them is.
+UNITS = {"PDmap": SHARES, "T1map": SECONDS, "T2map": SECONDS}
+LONGEST = 30.0  # seconds; no tissue's T1 or T2 is as long
 
 
 def start_dataset(folder: Path, name: str, *, derivative: bool = False, **more: str) -> None:
@@ -64,11 +80,6 @@ def new_dataset(out: Path, name: str, *, derivative: bool = False) -> Iterator[P
         yield part
 
 
-def write_json(file: Path, content: dict) -> None:
-    with writing(file, "room to write a sidecar"):
-        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
 def write_volume(file: Path, stack: Float[Tensor, "S H W"], affine: np.ndarray, sidecar: dict) -> None:
     """A stack of axial slices as a RAS+ float32 NIfTI with its sidecar; whole or not at all."""
     image = nib.Nifti1Image(np.ascontiguousarray(to_volume(stack).float().cpu().numpy()), affine)
@@ -84,17 +95,16 @@ def _save(image: nib.Nifti1Image, file: Path) -> None:
             nib.save(image, part)
 
 
-def sidecar_of(file: Path) -> Path:
-    return file.with_name(file.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-
-
 def read_volume(file: Path) -> tuple[Float[Tensor, "S H W"], np.ndarray]:
-    """A NIfTI volume as axial slices (anterior up), and its RAS+ affine.
+    """A NIfTI volume as axial slices (anterior up), and its RAS+ affine; NaN is taken as 0, and said.
 
     Raises:
         InputError: see :func:`physldm.data.files.read_image`.
     """
     data, image = read_image(file)
+    data, note = without_nan(file, data)
+    if note:
+        say(note)
     return to_slices(torch.from_numpy(data)).contiguous(), image.affine
 
 
@@ -116,12 +126,29 @@ def read_maps(folder: Path) -> dict[str, tuple[Float[Tensor, "S 3 H W"], np.ndar
     sets = {}
     for file in found:
         name = file.name.removesuffix("_PDmap.nii.gz")
-        volumes = [read_volume(file.with_name(f"{name}_{suffix}.nii.gz")) for suffix in MAPS]
+        volumes = [_read_map(file.with_name(f"{name}_{suffix}.nii.gz"), suffix) for suffix in MAPS]
         shapes = {tuple(v.shape) for v, _ in volumes}
         if len(shapes) > 1:
             raise InputError(f"{file}: shape: found {sorted(shapes)} among its maps, expected one")
         sets[name] = (torch.stack([v for v, _ in volumes], 1), volumes[0][1])
     return sets
+
+
+def _read_map(file: Path, suffix: str) -> tuple[Float[Tensor, "S H W"], np.ndarray]:
+    """A map in the units of ``MAPS``, whatever its sidecar says it is in."""
+    volume, affine = read_volume(file)
+    sidecar, known = sidecar_of(file), UNITS[suffix]
+    unit = read_sidecar(sidecar).get("Units", MAPS[suffix]) if sidecar.exists() else MAPS[suffix]
+    factor = known.get(unit.strip().lower()) if isinstance(unit, str) else None
+    if factor is None:
+        raise InputError(f"{sidecar}: Units: found {reprlib.repr(unit)}, expected one of {', '.join(known)}")
+    if factor != 1:
+        say(f"{file}: in {unit} by its sidecar: turned to {MAPS[suffix]}")
+    volume = volume * factor
+    if known is SECONDS and (volume > LONGEST).sum() > (volume > 0).sum() / 2:
+        found = f"most of it above {LONGEST:g} {MAPS[suffix]}"
+        raise InputError(f"{file}: values: found {found}, expected seconds (Units in its sidecar may say ms)")
+    return volume, affine
 
 
 def write_fractions(file: Path, fractions: Float[Tensor, "S K H W"], affine: np.ndarray) -> None:

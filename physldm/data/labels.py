@@ -1,7 +1,8 @@
 """Label maps of heads, as FreeSurfer writes them: which label is which tissue.
 
-Labels below 500 are those of FreeSurfer's ``aseg`` and ``aparc+aseg``; 502–530 are the classes outside the brain of the
-head model that SynthSeg's public label maps carry.
+Labels are those of FreeSurfer's ``aseg``, ``aparc+aseg``, ``aparc.a2009s+aseg`` and ``wmparc``, which FastSurfer and
+SynthSeg write, too; 502–530 are the classes outside the brain of the head model that SynthSeg's public label maps carry,
+601–628 the parts of the cerebellum by FastSurfer's CerebNet.
 """
 
 from __future__ import annotations
@@ -22,22 +23,29 @@ SPINAL_CORD_AND_OPTIC_NERVE = (512, 530)
 # Labels of each class of tissue, and of what gives no signal. Vessels get muscle's values, for flowing blood is dark in
 # a spin echo; the fluid of the eye those of CSF.
 TISSUE_OF_LABEL: dict[str, tuple[int, ...]] = {
-    "wm": (2, 7, 16, 41, 46, 85, 192, *range(250, 256), *SPINAL_CORD_AND_OPTIC_NERVE,
-           *range(3000, 3036), *range(4000, 4036)),
-    "gm": (3, 8, 17, 18, 19, 20, 27, 29, 42, 47, 53, 54, 55, 56, 59, 61, 172,
+    "wm": (2, 7, 16, 41, 46, 85, 173, 174, 175, 178, 192, *range(250, 256), *SPINAL_CORD_AND_OPTIC_NERVE,
+           *range(3000, 3036), *range(4000, 4036), 5001, 5002, *range(13100, 13176), *range(14100, 14176)),
+    "gm": (3, 8, 17, 18, 19, 20, 27, 29, 42, 47, 53, 54, 55, 56, 59, 61, 81, 82, 96, 97, 172, *range(601, 629),
            *range(1000, 1036), *range(2000, 2036), *range(11100, 11176), *range(12100, 12176)),
-    "csf": (*LATERAL_VENTRICLES, 14, 15, CSF_OUTSIDE, 72, 259, 506),
+    "csf": (*LATERAL_VENTRICLES, 14, 15, CSF_OUTSIDE, 72, 257, 259, 506),
     "lesion": (25, 57, 77, 78, 79),
     "deep_gm": (9, 10, 11, 12, 13, 26, 28, 48, 49, 50, 51, 52, 58, 60, 80),
     "choroid": (31, 63, 136, 137, 163, 164),
     "muscle": (30, 62, 258, 502, 508, 509, 514, SKIN),
     "marrow": (516,),
-    "": (0, 165, 515, 517),
+    "": (0, 1, 6, 40, 45, 165, 515, 517),
 }  # fmt: skip
 
 
 BRAIN_PARTS = {
-    "white matter": (2, 41, *range(3000, 3036), *range(4000, 4036)),
+    "white matter": (
+        2,
+        41,
+        *range(3000, 3036),
+        *range(4000, 4036),
+        *range(13100, 13176),
+        *range(14100, 14176),
+    ),
     "grey matter": (
         3,
         42,
@@ -65,7 +73,7 @@ def read_label_map(file: Path) -> tuple[np.ndarray, np.ndarray]:
     unknown = sorted(set(np.unique(labels).tolist()) - known)
     if unknown:
         raise InputError(
-            f"{file}: labels: found {unknown[:5]}, expected FreeSurfer's (aseg, aparc+aseg) or 502–530"
+            f"{file}: labels: found {unknown[:5]}, expected FreeSurfer's (aseg, aparc+aseg, wmparc) or 502–530"
         )
     for part, group in BRAIN_PARTS.items():
         if not np.isin(labels, group).any():

@@ -15,8 +15,10 @@ from physldm.physics import CONTRASTS
 from physldm.progress import progress
 
 from .anatomy import anatomies, anatomy_fingerprint, check_anatomies
-from .bids import new_dataset, start_dataset, write_fractions, write_json, write_maps, write_volume
+from .bids import new_dataset, start_dataset, write_fractions, write_maps, write_volume
+from .json_files import write_json
 from .phantom import Subject, make_subject
+from .sequence_names import MADE_HERE
 from .slices import FORMAT, TRUTH, SliceStore, add_session, close_store, has_session
 
 HEADER_TE = 0.455  # what most T2w headers of OASIS-3 say
@@ -167,7 +169,7 @@ def write_subject(root: Path, name: str, subject: Subject, *, header_te: bool = 
     """
     truth = root / "derivatives" / "truth" / name / "anat"
     for n, (contrast, acquisition) in enumerate(zip(CONTRASTS, subject.acquisitions, strict=True)):
-        sidecar = {"Modality": "MR", "MagneticFieldStrength": 3.0, **acquisition.to_bids()}
+        sidecar = {"Modality": "MR", "MagneticFieldStrength": 3.0, **MADE_HERE, **acquisition.to_bids()}
         if header_te and contrast == "T2w":
             del sidecar["PulseSequenceType"]
             sidecar |= {"SequenceName": "*spc_314ns", "EchoTime": HEADER_TE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import shutil
@@ -20,18 +21,19 @@ from physldm.box import box_affine, stack_shape
 from physldm.config import Mixture
 from physldm.errors import InputError, writing
 from physldm.physics import CONTRASTS
-from physldm.progress import progress
+from physldm.progress import progress, say
 
 from .alignment import Reading, read_session
 from .anatomy import CLASSES, load_anatomy
-from .bids import MAPS, read_fractions, read_volume, sidecar_of
+from .bids import MAPS, read_fractions, read_volume
+from .json_files import read_sidecar, sidecar_of
 from .report import PAGE, ROWS, write_report
 from .sessions import Session, find_sessions
-from .sidecars import read_sidecar
 from .slices import SliceStore, add_session, close_store, has_session
 
 LEAST_BRAIN = 0.05  # share of a slice that the template's brain has to fill
 ORIGIN = "origin.json"  # which dataset a store is made of
+RULES = 2  # of how scans become slices; counted up where they change, so that earlier sessions are made anew
 OWN_FILES = {"index.json", "part-index.json", "sessions", PAGE, ROWS, ORIGIN}
 
 
@@ -106,7 +108,8 @@ def prepare(
     """
     sessions = find_sessions(bids, effective_te)
     datasets = sorted({session.dataset for session in sessions})
-    partial_volume = _partial_volume(datasets)
+    # what is wrong with the tables is said before hours of work
+    partial_volume, anatomy = _partial_volume(datasets), _anatomy_of(datasets)
     new = _start(out, bids)
     sources, skipped = _take(sessions, out, spacing)
     if not sources:
@@ -115,7 +118,7 @@ def prepare(
         reasons = [line for s in sessions for line in (*s.left_out, *skipped[s.name])]
         raise InputError(f"{bids}: found no session that can be used, expected one; first: {reasons[0]}")
     taken = [s for s in sessions if s.name in sources]
-    part_of = split_subjects(_groups(datasets, {s.subject for s in taken}), heldout, seed)
+    part_of = split_subjects(_groups(anatomy, {s.subject for s in taken}), heldout, seed)
     split = {s.name: part_of[s.subject] for s in taken}
     text = json.dumps([sources, split])
     store = close_store(
@@ -140,10 +143,11 @@ def _take(
         source = _source(session, truth, spacing)
         if not has_session(out, session.name, source):
             reading = read_session(session, spacing)
-            if not reading.stacks:
+            kept = _kept(reading, spacing)
+            if not kept.size:
                 skipped[session.name] = reading.notes
                 continue
-            _add(out, session, reading, truth, source, spacing)
+            _add(out, session, reading, kept, truth, source, spacing)
         sources[session.name] = source
     return sources, skipped
 
@@ -174,7 +178,7 @@ def _source(session: Session, truth: list[Path], spacing: int) -> str:
     """Tells apart what a session was made from: the content of its files, how it was scanned, the settings."""
     scans = [*session.scans.values(), *(scan for spare in session.spare.values() for scan in spare)]
     digest = hashlib.sha256(
-        repr([__version__, spacing, [(scan.suffix, scan.acquisition) for scan in scans]]).encode()
+        repr([__version__, RULES, spacing, [(scan.suffix, scan.acquisition) for scan in scans]]).encode()
     )
     for file in (*(scan.file for scan in scans), *(t for t in truth if t.exists())):
         with open(file, "rb") as opened:
@@ -182,7 +186,27 @@ def _source(session: Session, truth: list[Path], spacing: int) -> str:
     return digest.hexdigest()
 
 
-def _add(out: Path, session: Session, reading: Reading, truth: list[Path], source: str, spacing: int) -> None:
+def _kept(reading: Reading, spacing: int) -> np.ndarray:
+    """Numbers of the box's slices that hold brain by the template and tissue by a scan; says how many only the former."""
+    brain = brain_slices(spacing)
+    there = [stack[brain].any(2).any(1).numpy() for stack in reading.stacks.values()]
+    kept = brain[np.any(there, axis=0)] if there else brain[:0]
+    if there and len(kept) < len(brain):
+        reading.notes.append(
+            f"{len(brain) - len(kept)} of {len(brain)} slices left out: no scan has tissue in them"
+        )
+    return kept
+
+
+def _add(
+    out: Path,
+    session: Session,
+    reading: Reading,
+    kept: np.ndarray,
+    truth: list[Path],
+    source: str,
+    spacing: int,
+) -> None:
     scans, stacks, notes = reading.scans, reading.stacks, reading.notes
     absent = torch.zeros_like(next(iter(stacks.values())))
     arrays = {"scans": torch.stack([stacks.get(c, absent) for c in CONTRASTS], 1)}
@@ -191,7 +215,6 @@ def _add(out: Path, session: Session, reading: Reading, truth: list[Path], sourc
             arrays |= _read_truth(truth, spacing)
         except InputError as error:
             notes = [*notes, f"truth left out: {error}"]
-    kept = brain_slices(spacing)
     add_session(
         out,
         session.name,
@@ -223,26 +246,42 @@ def _partial_volume(datasets: Sequence[Path]) -> str:
     return next(iter(said.values()), "properties")
 
 
-def _groups(datasets: Sequence[Path], subjects: set[str]) -> dict[str, str]:
-    """What of each subject must not be in both splits: its anatomy where there are several, or else itself.
-
-    Raises:
-        InputError: a ``participants.tsv`` is not UTF-8 text.
-    """
-    anatomy: dict[str, str] = {}
-    for file in (dataset / "participants.tsv" for dataset in datasets):
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines() if file.exists() else []
-        except (OSError, UnicodeDecodeError):
-            raise InputError(f"{file}: unreadable, expected a table in UTF-8") from None
-        header, *rows = [line.split("\t") for line in lines] or [[]]
-        if {"participant_id", "anatomy"} <= set(header):
-            found = (dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header))
-            anatomy |= {row["participant_id"].removeprefix("sub-"): row["anatomy"] for row in found}
+def _groups(anatomy: Mapping[str, str], subjects: set[str]) -> dict[str, str]:
+    """What of each subject must not be in both splits: its anatomy where there are several, or else itself."""
     known = {s: anatomy[s] for s in subjects if anatomy.get(s, "n/a") != "n/a"}
     if len(known) == len(subjects) and len(set(known.values())) == 1:
         known = {}
     return {s: known.get(s, s) for s in subjects}
+
+
+def _anatomy_of(datasets: Sequence[Path]) -> dict[str, str]:
+    """The anatomy that ``participants.tsv`` names for each subject without ``sub-``.
+
+    Raises:
+        InputError: a table in none of the encodings that spreadsheets write.
+    """
+    anatomy: dict[str, str] = {}
+    for file in (dataset / "participants.tsv" for dataset in datasets):
+        header, *rows = [line.split("\t") for line in _lines(file)] or [[]]
+        if {"participant_id", "anatomy"} <= set(header):
+            found = (dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header))
+            anatomy |= {row["participant_id"].removeprefix("sub-"): row["anatomy"] for row in found}
+    return anatomy
+
+
+def _lines(file: Path) -> list[str]:
+    """Lines of a table in UTF-8, or UTF-16 with its mark; Latin-1 where it is neither. None where there is no file."""
+    try:
+        content = file.read_bytes() if file.exists() else b""
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{file}: unreadable, expected a table in UTF-8") from None
+    try:
+        return content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        say(f"{file}: found bytes that are not UTF-8: read as Latin-1")
+        return content.decode("latin-1").splitlines()
 
 
 def split_subjects(groups: Mapping[str, str], heldout: float, seed: int) -> dict[str, str]:

@@ -24,7 +24,10 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; padding-bottom: 1rem; }
-th, td { border-top: 1px solid #8888; padding: 0.5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+th, td { border-top: 1px solid #8888; padding: 0.5rem; text-align: left; vertical-align: top; overflow-wrap: break-word; }
+td { min-width: 9rem; }
+td:nth-child(2) { min-width: 5rem; }
+.wide { overflow-x: auto; }
 ul { margin: 0; padding-left: 1.1rem; }
 img { display: block; background: black; }
 """
@@ -105,8 +108,9 @@ def _page(rows: Sequence[dict], pictures: Mapping[str, str], spacing: int) -> st
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n<title>Prepared scans</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>Prepared scans</h1>\n<table>\n"
-        f"<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>Prepared scans</h1>\n"
+        '<div class="wide">\n<table>\n'
+        f"<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n"
         "</body>\n</html>\n"
     )
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 import reprlib
 from pathlib import Path
 
 from physldm.errors import InputError
-from physldm.physics import SEQUENCES, Acquisition
+from physldm.physics import Acquisition
 from physldm.physics.acquisition import SEQUENCE_OF_SUFFIX
 
-from .bids import sidecar_of
+from .json_files import Twice, read_sidecar, sidecar_of
+from .sequence_names import is_flat, own_sequence, refuse_no_magnitude, sequence_of
 
 # Seconds. A number above this one is milliseconds.
 LONGEST = {
@@ -28,10 +27,21 @@ USUAL_TI = {("T1w", "mprage"): {2.4: 1.0, 2.3: 0.9}, ("FLAIR", "flair"): {9.0: 2
 
 
 def inherited(file: Path, suffix: str, dataset: Path) -> dict:
-    """What a scan's sidecar says and, where it is silent, those further up (BIDS: the inheritance principle)."""
-    own = file.resolve().parent
-    content: dict = {}
-    for folder in reversed([f for f in (own, *own.parents) if f.is_relative_to(dataset)]):
+    """What a scan's sidecar says and, where it is silent, those further up (BIDS: the inheritance principle).
+
+    Args:
+        file: the scan; a link is not followed, for what lies beside the link is the scan's.
+        suffix: T1w, T2w or FLAIR.
+        dataset: the folder above which nothing is looked for.
+
+    Raises:
+        InputError: there is no sidecar, or one that cannot be read.
+    """
+    own, content = file.parent, {}
+    above = [f for f in (own, *own.parents) if f.is_relative_to(dataset)]
+    # XNAT, the archive that OASIS-3 is kept in, hands out sidecars in a folder of their own
+    twin = Path(*("BIDS" if part == "NIFTI" else part for part in own.parts))
+    for folder in (*reversed(above), *([twin] if twin != own else [])):
         named = [(sidecar.stem.split("_"), sidecar) for sidecar in folder.glob(f"*{suffix}.json")]
         for (*entities, last), sidecar in sorted(named, key=lambda pair: len(pair[0])):
             if last == suffix and set(entities) <= set(file.name.split("_")):
@@ -53,8 +63,9 @@ def acquisition_of(
     Raises:
         InputError: something is missing that cannot be filled in, or impossible.
     """
-    sequence, notes = _sequence(sidecar, content, suffix)
-    te, said_of_te = _echo_time(sidecar, content, sequence, effective_te)
+    computed = refuse_no_magnitude(sidecar, content)
+    sequence, own, notes = _sequence(sidecar, content, suffix)
+    te, said_of_te = _echo_time(sidecar, content, sequence, own, effective_te)
     tr = _seconds(sidecar, content, "RepetitionTimePreparation", "RepetitionTime")
     if tr is None or (te is None and sequence != "mprage"):
         raise InputError(f"{sidecar}: {'EchoTime' if tr else 'RepetitionTime'}: missing, expected seconds")
@@ -70,43 +81,29 @@ def acquisition_of(
         acquisition = Acquisition.from_bids({"PulseSequenceType": sequence, **known}, suffix)
     except InputError as error:
         raise InputError(f"{sidecar}: {error}") from None
-    return acquisition, (*notes, *said_of_te, *said_of_ti)
+    return acquisition, (*computed, *notes, *said_of_te, *said_of_ti)
 
 
-def _sequence(sidecar: Path, content: dict, suffix: str) -> tuple[str, list[str]]:
-    """Whose equation a scan obeys, and what was not said of it."""
-    name, declared = _text(sidecar, content, "SequenceName"), _declared(sidecar, content)
-    inverted = {"ir", "se"} <= set(re.split("[^a-z]+", _text(sidecar, content, "ScanningSequence")))
-    # an inversion followed by a spin echo has FLAIR's equation, whatever its TI makes of the contrast
-    inverted_echo = suffix != "FLAIR" and (inverted or "tir" in name)
-    # so has a T2-weighted scan after an inversion (STIR)
-    inverted_echo |= suffix == "T2w" and content.get("InversionTime") is not None
-    sequence = "flair" if inverted_echo else SEQUENCE_OF_SUFFIX[suffix]
-    if declared:
-        expected = sorted({SEQUENCE_OF_SUFFIX[suffix], "flair"})
-        if declared not in expected:
-            raise InputError(
-                f"{sidecar}: PulseSequenceType: found {declared}, expected {' or '.join(expected)}"
-            )
-        return declared, []
-    return sequence, [] if name else [f"SequenceName is missing: taken as {sequence}"]
-
-
-def _declared(sidecar: Path, content: dict) -> str | None:
-    """The sequence by this package's own name for it; None in a sidecar that others wrote."""
-    _text(sidecar, content, "PulseSequenceType")
-    value = content.get("PulseSequenceType")
-    return value if isinstance(value, str) and value in SEQUENCES else None
+def _sequence(sidecar: Path, content: dict, suffix: str) -> tuple[str, bool, list[str]]:
+    """Whose equation a scan obeys, whether this package wrote that, and what was inferred."""
+    declared = own_sequence(sidecar, content, LONG_TE)
+    if declared is None:
+        sequence, notes = sequence_of(sidecar, content, suffix)
+        return sequence, False, notes
+    expected = sorted({SEQUENCE_OF_SUFFIX[suffix], "flair"})
+    if declared not in expected:
+        raise InputError(f"{sidecar}: PulseSequenceType: found {declared}, expected {' or '.join(expected)}")
+    return declared, True, []
 
 
 def _echo_time(
-    sidecar: Path, content: dict, sequence: str, effective_te: float
+    sidecar: Path, content: dict, sequence: str, own: bool, effective_te: float
 ) -> tuple[float | None, list[str]]:
     """The TE of the plain spin echo that has the scan's contrast, None if nothing is said; and what was filled in."""
     te = _seconds(sidecar, content, "ContrastEquivalentEchoTime", "EchoTime")
-    # a turbo spin echo's header has the effective TE; a SPACE train's has that of the middle of a far longer train
-    header_te = "ContrastEquivalentEchoTime" in content or "tse" in _text(sidecar, content, "SequenceName")
-    header_te |= _declared(sidecar, content) is not None
+    # a train taken slice by slice has the effective TE in its header; one in three dimensions the time of the middle of a
+    # far longer train
+    header_te = own or "ContrastEquivalentEchoTime" in content or is_flat(sidecar, content)
     if te is None or te <= LONG_TE or header_te or sequence == "mprage":
         return te, []
     note = f"EchoTime {te:g} s is that of a long echo train: effective TE {effective_te:g} s"
@@ -119,54 +116,19 @@ def _inversion_time(
     """TI in seconds, None where nothing is inverted; and what was filled in: as in OASIS-3 where it is not said."""
     if sequence == "spin_echo":
         return None, []
-    ti = _seconds(sidecar, content, "InversionTime")
+    nothing = content.get("InversionTime") in (0, None) and not isinstance(content.get("InversionTime"), bool)
+    ti = None if nothing else _seconds(sidecar, content, "InversionTime")
     if ti is not None:
         return ti, []
     ti = _usual_ti(sidecar, suffix, sequence, tr)
     return ti, [f"InversionTime is missing: {ti:g} s, as in OASIS-3 at a TR of {tr:g} s"]
 
 
-def read_sidecar(sidecar: Path) -> dict:
-    """A sidecar's content.
-
-    Raises:
-        InputError: missing, not UTF-8, not JSON, not an object, or with a key twice.
-    """
-    try:
-        content = json.loads(sidecar.read_bytes().decode("utf-8-sig"), object_pairs_hook=_no_duplicates)
-    except FileNotFoundError:
-        raise InputError(f"{sidecar}: missing, expected the scan's sidecar") from None
-    except OSError as error:
-        raise InputError(f"{sidecar}: {error.strerror}, expected the scan's sidecar") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{sidecar}: found bytes that are not UTF-8, expected JSON in UTF-8") from None
-    except _DuplicateKey as error:
-        raise InputError(f"{sidecar}: {error}: found twice, expected once") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{sidecar}: not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{sidecar}: found {reprlib.repr(content)}, expected an object with EchoTime and so on"
-        )
-    return content
-
-
-class _DuplicateKey(Exception):
-    pass
-
-
-def _no_duplicates(pairs: list[tuple]) -> dict:
-    content = {}
-    for key, value in pairs:
-        if key in content:
-            raise _DuplicateKey(reprlib.repr(key))
-        content[key] = value
-    return content
-
-
 def _seconds(sidecar: Path, content: dict, *fields: str) -> float | None:
     """The first of ``fields`` that is there; None if none is."""
     for field in (f for f in fields if f in content):
+        if isinstance(content[field], Twice):
+            raise InputError(f"{sidecar}: {field!r}: found twice, expected once")
         value, found = content[field], f"{sidecar}: {field}: found {reprlib.repr(content[field])}"
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             raise InputError(f"{found}, expected a number of seconds above 0")
@@ -174,15 +136,6 @@ def _seconds(sidecar: Path, content: dict, *fields: str) -> float | None:
             raise InputError(f"{found}, expected seconds (this looks like milliseconds)")
         return float(value)
     return None
-
-
-def _text(sidecar: Path, content: dict, field: str) -> str:
-    """A text, or a list of texts joined by spaces, in lower case; empty if the field is missing."""
-    value = content.get(field, "")
-    parts = value if isinstance(value, list) else [value]
-    if not all(isinstance(part, str) for part in parts):
-        raise InputError(f"{sidecar}: {field}: found {reprlib.repr(value)}, expected text")
-    return " ".join(parts).lower()
 
 
 def _usual_ti(sidecar: Path, suffix: str, sequence: str, tr: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -31,7 +33,14 @@ def make_fabric(precision: str, devices: int | str = "auto") -> Fabric:
     """What a training runs on: the best devices here, all or some of them, in ``precision``."""
     # its remark on autocast would stand on a chapter's page as an error
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    return Fabric(accelerator="auto", devices=devices, precision=cast(Any, precision))
+    # in a SLURM job that was started plainly, not by srun, there is one process, whatever the job may use
+    plainly = "SLURM_NTASKS" in os.environ and "SLURM_STEP_ID" not in os.environ
+    return Fabric(
+        accelerator="auto",
+        devices=devices,
+        precision=cast(Any, precision),
+        plugins=[LightningEnvironment()] if plainly else None,
+    )
 
 
 def learning_rate(step: int, total: int, stage: StageConfig) -> float:

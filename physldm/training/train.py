@@ -8,7 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 
+from physldm.box import slice_shape
 from physldm.config import Config, read_config, to_toml
 from physldm.data import check_anatomies
 from physldm.data.population import cast, phantom_fingerprint, phantom_store
@@ -45,8 +47,7 @@ def train(folder: Path, config: Config, stage: str = "all", data: Path | None = 
     if all((folder / f"{s}.safetensors").exists() for s in stages):
         print(f"{folder}: {' and '.join(stages)} already trained")
         return
-    fabric = make_fabric(config.precision)
-    fabric.launch()
+    fabric = launched(config)
     with fabric.rank_zero_first():  # one process makes the slices, the others read them
         store = SliceStore(data) if data else phantom_store(config.data, config.seed, folder / "slices")
     for name in stages:
@@ -54,8 +55,28 @@ def train(folder: Path, config: Config, stage: str = "all", data: Path | None = 
             {"vae": train_vae, "ldm": train_ldm}[name](folder, config, store, fabric)
 
 
+def launched(config: Config) -> Fabric:
+    """All devices that are there, one process each.
+
+    Raises:
+        InputError: what a cluster's job asks for and how it was started do not agree.
+    """
+    try:
+        fabric = make_fabric(config.precision)
+        fabric.launch()
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"devices: {' '.join(str(error).split())}") from None
+    return fabric
+
+
 def _try_out(config: Config) -> None:
     """Builds what the configuration describes without its memory, before anything is written."""
+    (height, width), factor = slice_shape(config.data.spacing), config.vae.downsampling
+    if height % factor or width % factor:
+        raise InputError(
+            f"vae.widths: found {len(config.vae.widths)} levels, which make one place of {factor} × {factor} pixels, expected "
+            f"a divisor of {height} × {width}"
+        )
     try:
         with torch.device("meta"):
             PhysicsVAE(config.vae)

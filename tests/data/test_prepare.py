@@ -20,7 +20,7 @@ from physldm.data import CLASSES, load_anatomy, make_subject
 from physldm.data import prepare as module
 from physldm.data.bids import start_dataset
 from physldm.data.population import write_participants, write_subject
-from physldm.data.prepare import _groups, brain_slices, prepare, split_subjects
+from physldm.data.prepare import _anatomy_of, _groups, brain_slices, prepare, split_subjects
 from physldm.data.slices import SliceStore, has_session
 from physldm.errors import InputError
 
@@ -58,9 +58,9 @@ def test_subjects_of_one_of_several_anatomies_stay_together_whoever_else_there_i
     subjects = {"1", "2", "3"}
     table = "participant_id\tanatomy\nsub-1\tx\nsub-2\tx\nsub-3\tn/a\n"
     (tmp_path / "participants.tsv").write_text(table, encoding="utf-8")
-    assert _groups([tmp_path], subjects) == {"1": "x", "2": "x", "3": "3"}
+    assert _groups(_anatomy_of([tmp_path]), subjects) == {"1": "x", "2": "x", "3": "3"}
     write_participants(tmp_path, dict.fromkeys(("sub-1", "sub-2", "sub-3"), "x"))
-    assert _groups([tmp_path], subjects) == {"1": "1", "2": "2", "3": "3"}
+    assert _groups(_anatomy_of([tmp_path]), subjects) == {"1": "1", "2": "2", "3": "3"}
 
 
 # --- stores ------------------------------------------------------------------------------------------------------
@@ -117,6 +117,59 @@ def test_truth_on_another_grid_is_left_out_and_said(phantom, tmp_path):
     assert "truth left out" in report[0]["left_out"][0] and "grid" in report[0]["left_out"][0]
 
 
+@pytest.fixture(scope="module")
+def stripped(tmp_path_factory):
+    """Two subjects whose scans have been cut down to the brain, and to the slices below its top."""
+    root = tmp_path_factory.mktemp("stripped") / "bids"
+    for i in range(2):
+        subject = make_subject(1, i, spacing=2)
+        write_subject(root, f"sub-{i}", subject)
+        left = (subject.fractions[:, :2].sum(1) > 0.5).numpy()
+        left[62:] = False
+        for file in (root / f"sub-{i}" / "anat").glob("*.nii.gz"):
+            volume = np.asarray(nib.load(file).dataobj) * left.transpose(2, 1, 0)[:, ::-1]
+            if i == 1 and "T1w" in file.name:
+                volume[:, :, :30] = 0  # a scan that begins higher up
+            save(file, volume, nib.load(file).affine)
+    shutil.rmtree(root / "derivatives")
+    return root
+
+
+def test_slices_without_tissue_are_not_kept_and_scans_are_present_where_they_are(stripped, tmp_path):
+    store = prepare(stripped, tmp_path / "store", spacing=2, heldout=0.5)
+    kept = brain_slices(2)
+    assert kept.max() > 62
+    for i in (0, 1):
+        slices = store.of_session(i)
+        assert max(store.index["sessions"][i]["heights"]) < 2 * 62
+        assert any("no scan has tissue in them" in note for note in store.index["sessions"][i]["notes"])
+        batch = store.batch(slices)
+        lit = (batch.images > 0).float().mean((2, 3))
+        assert (lit[batch.mask] >= 0.02).all() and not lit[~batch.mask].any() and batch.mask.any(1).all()
+        assert batch.images.flatten(2).quantile(0.995, dim=2)[batch.mask].min() > 1
+    low = [h < 60 for h in store.index["sessions"][1]["heights"]]
+    assert not store.batch(store.of_session(1)).mask[low, 0].any() and sum(low) > 5
+
+
+@pytest.mark.parametrize("mm", [10, 16, 30])
+def test_how_far_off_a_head_lies_is_said_as_it_is(phantom, tmp_path, mm):
+    copy_subject(phantom, tmp_path / "bids", "sub-off", shift=(0, 0, mm))
+    copy_subject(phantom, tmp_path / "bids", "sub-well")
+    prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    (row, _) = json.loads((tmp_path / "store" / "report.json").read_text())
+    found = [int(re.search(r"found about (\d+) mm", line)[1]) for line in row["left_out"]]
+    assert len(found) == 3 and all(abs(f - mm) <= 4 for f in found)
+
+
+def test_the_first_scan_does_not_decide_who_is_misplaced(phantom, tmp_path):
+    copy_subject(phantom, tmp_path / "bids", "sub-1", shift=(0, 8, 0), only="T1w")
+    store = prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
+    assert [a is not None for a in store.protocol(0)] == [False, True, True]
+    assert "sub-1_T1w.nii.gz: position: found about 8 mm from sub-1_T2w.nii.gz" in " ".join(
+        store.index["sessions"][0]["notes"]
+    )
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_head_that_lies_elsewhere_is_refused_and_one_slightly_off_is_not(phantom, tmp_path, axis):
     for name, mm in (("sub-far", 15), ("sub-farther", -40), ("sub-near", 2)):
@@ -139,7 +192,7 @@ def test_a_contrast_that_lies_elsewhere_than_the_others_is_refused_alone(phantom
     assert present == [[True, True, False], [True, True, True]]
     assert store.array("scans", store.of_session(0))[:, 2].abs().max() == 0
     (line,) = store.index["sessions"][0]["notes"]
-    assert "sub-1_FLAIR.nii.gz: position: found about 6 mm from sub-1_T1w.nii.gz" in line
+    assert "sub-1_FLAIR.nii.gz: position: found about 8 mm from sub-1_T1w.nii.gz" in line
 
 
 def test_many_negative_voxels_are_noted(phantom, tmp_path):
