@@ -33,7 +33,8 @@ FLOORS = [
     {"cli"},
 ]
 # Of data/: real scans do not know the made-up ones.
-REAL = {"files", "sidecars", "sessions", "alignment", "slices", "prepare", "report", "bids"}
+REAL = {"files", "json_files", "sidecars", "sequence_names", "sessions", "foreground", "alignment", "slices"}
+REAL |= {"prepare", "report", "bids"}
 MADE_UP = {"labels", "phantom", "population"}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from nibabel.affines import voxel_sizes
 from nilearn.image import resample_img
 from nilearn.image.resampling import BoundingBoxError
 from torch import Tensor
@@ -89,7 +90,7 @@ def _of_negative(file: Path, data: np.ndarray) -> str | None:
 
 def _on_grid(image: nib.Nifti1Image, spacing: int) -> Float[Tensor, "S H W"]:
     # how many voxels of the scan one of the box's is long; more than four are skipped over
-    finer = np.clip(np.round(spacing / nib.affines.voxel_sizes(image.affine)), 1, 4).astype(int)
+    finer = np.clip(np.round(spacing / voxel_sizes(image.affine)), 1, 4).astype(int)
     shape = np.array(SHAPE_MM) // spacing * finer
     affine = box_affine(spacing) @ np.diag([*(1 / finer), 1.0])
     affine[:3, 3] -= spacing * (1 - 1 / finer) / 2
@@ -135,10 +136,11 @@ class _Places:
 
     def told(self, shift: tuple[int, ...]) -> float:
         """The mutual information with the picture moved by so many voxels."""
+        if max(map(abs, shift)) > self.ROOM:
+            return -np.inf
         if shift not in self.known:
-            within = max(map(abs, shift)) <= self.ROOM
-            seen = self.moving[self.brain + np.dot(shift, self.strides)] if within else None
-            self.known[shift] = _mutual_information(seen, self.fixed) if within else -np.inf
+            seen = self.moving[self.brain + np.dot(shift, self.strides)]
+            self.known[shift] = _mutual_information(seen, self.fixed)
         return self.known[shift]
 
     def best(self) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def _refuse_used(folder: Path) -> None:
 
 
 @contextmanager
-def new_dataset(out: Path, name: str, *, derivative: bool = False) -> Iterator[Path]:
+def new_dataset(out: Path, name: str, *, derivative: bool = False) -> Generator[Path]:
     """A dataset that is there whole or not at all: give it its files in the folder that is handed out.
 
     Raises:

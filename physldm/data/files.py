@@ -6,13 +6,15 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import SpatialImage
+from nibabel.affines import voxel_sizes
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from physldm.errors import InputError, writing
 
@@ -29,14 +31,14 @@ DAMAGED = (
     TypeError,
     OverflowError,
     zlib.error,
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
+    ImageFileError,
+    HeaderDataError,
     nib.orientations.OrientationError,
 )
 
 
 @contextmanager
-def _reading(file: Path) -> Iterator[None]:
+def _reading(file: Path) -> Generator[None]:
     """What nibabel says of a bad file, in one line; nothing but nibabel's own calls belongs inside."""
     try:
         yield
@@ -54,7 +56,7 @@ def _missing(file: Path) -> str:
 
 
 class _RoundedHeader(nib.Nifti1Header):
-    quaternion_threshold = ROUNDED
+    quaternion_threshold = np.float64(ROUNDED)
 
 
 class _RoundedImage(nib.Nifti1Image):
@@ -71,9 +73,11 @@ def _load(file: Path) -> SpatialImage:
         if not str(error).startswith("w2 should be positive"):
             raise
         image = _RoundedImage.from_filename(file)
+    if not isinstance(image, SpatialImage):
+        raise TypeError(f"found {type(image).__name__}, expected a volume")
     if isinstance(image, nib.Nifti1Image) and image.header.get_xyzt_units()[0] in PLAUSIBLE:
         factor, plausible = PLAUSIBLE[image.header.get_xyzt_units()[0]]
-        if plausible(nib.affines.voxel_sizes(image.affine).max()):
+        if plausible(voxel_sizes(image.affine).max()):
             return nib.Nifti1Image(image.dataobj, np.diag([factor, factor, factor, 1]) @ image.affine)
     return image
 
@@ -99,7 +103,7 @@ def open_image(file: Path, dimensions: int = 3) -> SpatialImage:
         raise InputError(f"{file}: shape: found {shape}, expected at most {MOST_VOXELS} voxels")
     if dtype.kind not in "iuf":
         raise InputError(f"{file}: values: found {dtype}, expected real numbers")
-    sizes, volume = nib.affines.voxel_sizes(affine), abs(np.linalg.det(affine[:3, :3]))
+    sizes, volume = voxel_sizes(affine), abs(np.linalg.det(affine[:3, :3]))
     # a voxel far flatter than its edges are long: two of its directions are nearly the same
     if not (np.isfinite(affine).all() and volume > 0.1 * np.prod(sizes) > 0):
         raise InputError(
@@ -157,7 +161,7 @@ def percent(share: float) -> str:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path) -> Generator[Path]:
     """A file or a folder that is there whole or not at all: write what belongs there to the path that is handed out.
 
     An empty folder may stand in its place. The path handed out has the same ending, by which some libraries go. A file may

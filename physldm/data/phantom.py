@@ -140,7 +140,8 @@ class _Grid:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return tuple(self.points.shape[:3])
+        x, y, z, _ = self.points.shape
+        return x, y, z
 
 
 def _grid(spacing: int, heights: tuple[int, ...] | None) -> _Grid:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from nibabel.spatialimages import SpatialImage
 
 from physldm.box import FIRST_MM, SHAPE_MM
@@ -155,11 +155,23 @@ def _dataset_of(file: Path, subject: str) -> Path:
 
 def _entities(file: Path) -> dict[str, str]:
     """``{"sub": "01", "run": "2"}`` of a file's name; empty if it is no BIDS name. OASIS-3 writes ``sess`` for ``ses``."""
-    parts = FILE_NAME.fullmatch(file.name)["entities"].split("_")
-    found = [ENTITY.fullmatch(part) for part in parts]
-    if None in found:
+    parts = _named(file)["entities"].split("_")
+    found = [match for part in parts if (match := ENTITY.fullmatch(part))]
+    if len(found) < len(parts):
         return {}
     return {{"sess": "ses"}.get(m[1], m[1]): m[2] for m in found}
+
+
+def _named(file: Path) -> re.Match[str]:
+    """The parts of a scan's name.
+
+    Raises:
+        InputError: it is no scan's.
+    """
+    match = FILE_NAME.fullmatch(file.name)
+    if match is None:
+        raise InputError(f"{file}: name: expected one such as sub-01_T1w.nii.gz")
+    return match
 
 
 def _session(subject: str, session: str, dataset: Path, files: list[Path], effective_te: float) -> Session:
@@ -181,7 +193,7 @@ def _session(subject: str, session: str, dataset: Path, files: list[Path], effec
 
 
 def _read_scan(file: Path, dataset: Path, effective_te: float) -> Scan:
-    entities, match = _entities(file), FILE_NAME.fullmatch(file.name)
+    entities, match = _entities(file), _named(file)
     if "sub" not in entities:
         raise InputError(
             f"{file}: name: found no subject, expected one such as sub-01_ses-02_run-1_T1w.nii.gz"
@@ -206,7 +218,7 @@ def _rank(file: Path) -> tuple:
     image = open_image(file)
     voxel = abs(np.linalg.det(image.affine[:3, :3]))
     run = _entities(file).get("run", "0")
-    prefix = ["u_", "y_", None].index(FILE_NAME.fullmatch(file.name)["unires"])
+    prefix = ["u_", "y_", None].index(_named(file)["unires"])
     cut = COVERED - min(_in_view(image), COVERED)
     return prefix, round(cut, 1), round(voxel, 3), int(run) if run.isdigit() else math.inf, str(file)
 
@@ -215,5 +227,5 @@ def _in_view(image: SpatialImage) -> float:
     """The share of the largest ellipsoid in the box, which is about the brain, that the image's field of view holds."""
     steps = np.stack(np.meshgrid(*[np.linspace(-1, 1, 17)] * 3, indexing="ij"), -1).reshape(-1, 3)
     points = np.array(FIRST_MM) + (1 + steps[(steps**2).sum(1) <= 1]) * (np.array(SHAPE_MM) - 1) / 2
-    voxels = nib.affines.apply_affine(np.linalg.inv(image.affine), points)
+    voxels = apply_affine(np.linalg.inv(image.affine), points)
     return float(((voxels >= -0.5) & (voxels <= np.array(image.shape[:3]) - 0.5)).all(1).mean())

@@ -70,7 +70,7 @@ def acquisition_of(
     if tr is None or (te is None and sequence != "mprage"):
         raise InputError(f"{sidecar}: {'EchoTime' if tr else 'RepetitionTime'}: missing, expected seconds")
     ti, said_of_ti = _inversion_time(sidecar, content, suffix, sequence, tr)
-    if sequence == "mprage" and tr <= ti:
+    if sequence == "mprage" and ti is not None and tr <= ti:
         raise InputError(
             f"{sidecar}: RepetitionTime: found {tr:g}, expected more than InversionTime = {ti:g} s (this looks like the "
             "excitation TR; RepetitionTimePreparation is the time from one inversion to the next)"
