@@ -17,13 +17,28 @@ from .figures import show_bounds
 TISSUES_SHOWN = ("wm", "gm", "csf")
 
 
+def _knobs(a: Acquisition) -> dict:
+    """A logarithmic slider for each time of a scan, by the setting's name."""
+    import ipywidgets as widgets
+
+    sliders = {}
+    for name in (n for n in SEQUENCES[a.sequence].takes if n in ("te", "tr", "ti")):
+        low, high = FIELDS[name].span
+        sliders[name] = widgets.FloatLogSlider(
+            value=getattr(a, name), base=10, min=math.log10(low), max=math.log10(high), step=0.01, readout_format=".3f",
+            description=f"{FIELDS[name].label} (s)", continuous_update=False,
+        )  # fmt: skip
+    return sliders
+
+
 def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
     """Turn the times of some scans and see how well PD, T1 and T2 can be known, beside where they stood first.
 
     On a page that nobody can talk back to (``PHYSLDM_STATIC`` is set while the book is built) it is a still.
 
     Args:
-        protocol: the acquisitions to begin with. sigma: noise, in the units of PD.
+        protocol: the acquisitions to begin with.
+        sigma: noise, in the units of PD.
     """
     values = tissue_values(*TISSUES_SHOWN)
     first = cramer_rao(values, protocol, sigma)
@@ -36,16 +51,7 @@ def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
     import ipywidgets as widgets
     from IPython.display import display
 
-    knobs: list[dict[str, widgets.FloatLogSlider]] = []
-    for a in protocol:
-        of_one = {}
-        for name in (n for n in SEQUENCES[a.sequence].takes if n in ("te", "tr", "ti")):
-            low, high = FIELDS[name].span
-            of_one[name] = widgets.FloatLogSlider(
-                value=getattr(a, name), base=10, min=math.log10(low), max=math.log10(high), step=0.01, readout_format=".3f",
-                description=f"{FIELDS[name].label} (s)", continuous_update=False,
-            )  # fmt: skip
-        knobs.append(of_one)
+    knobs = [_knobs(a) for a in protocol]
     out = widgets.Output()
 
     def draw(_change=None) -> None:
