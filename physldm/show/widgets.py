@@ -17,6 +17,20 @@ from .figures import show_bounds
 TISSUES_SHOWN = ("wm", "gm", "csf")
 
 
+def _knobs(a: Acquisition) -> dict:
+    """A logarithmic slider for each time of a scan, by the setting's name."""
+    import ipywidgets as widgets
+
+    sliders = {}
+    for name in (n for n in SEQUENCES[a.sequence].takes if n in ("te", "tr", "ti")):
+        low, high = FIELDS[name].span
+        sliders[name] = widgets.FloatLogSlider(
+            value=getattr(a, name), base=10, min=math.log10(low), max=math.log10(high), step=0.01, readout_format=".3f",
+            description=f"{FIELDS[name].label} (s)", continuous_update=False,
+        )  # fmt: skip
+    return sliders
+
+
 def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
     """Turn the times of some scans and see how well PD, T1 and T2 can be known, beside where they stood first.
 
@@ -37,7 +51,7 @@ def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
     import ipywidgets as widgets
     from IPython.display import display
 
-    knobs = [_knobs(acquisition) for acquisition in protocol]
+    knobs = [_knobs(a) for a in protocol]
     out = widgets.Output()
 
     def draw(_change=None) -> None:
@@ -45,7 +59,7 @@ def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
             out.clear_output(wait=True)
             try:
                 scans = [
-                    Acquisition(a.sequence, {name: knob.value for name, knob in of_one.items()})
+                    Acquisition(a.sequence, **{n: k.value for n, k in of_one.items()})
                     for a, of_one in zip(protocol, knobs, strict=True)
                 ]
             except InputError as error:
@@ -62,23 +76,3 @@ def bounds_explorer(protocol: Sequence[Acquisition], sigma: float = 0.01):
         for a, of_one in zip(protocol, knobs, strict=True)
     ]
     return widgets.VBox([widgets.HBox(columns), out])
-
-
-def _knobs(acquisition: Acquisition) -> dict:
-    """A slider for each of its times, by name."""
-    import ipywidgets as widgets
-
-    knobs = {}
-    for name in (n for n in SEQUENCES[acquisition.sequence].takes if n in ("te", "tr", "ti")):
-        low, high = FIELDS[name].span
-        knobs[name] = widgets.FloatLogSlider(
-            value=acquisition.settings[name],
-            base=10,
-            min=math.log10(low),
-            max=math.log10(high),
-            step=0.01,
-            readout_format=".3f",
-            description=f"{FIELDS[name].label} (s)",
-            continuous_update=False,
-        )
-    return knobs
