@@ -333,8 +333,9 @@ def test_a_network_that_does_not_fit_the_slices_and_a_full_disk_are_one_line(tmp
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.csv")
 
-    monkeypatch.setattr("physldm.training.train.train_vae", full)
-    monkeypatch.setattr("physldm.training.train.phantom_store", lambda *_: None)
+    module = sys.modules["physldm.training.train"]
+    monkeypatch.setattr(module, "train_vae", full)
+    monkeypatch.setattr(module, "phantom_store", lambda *_: None)
     code, _, err = run_cli("train", "--run", tmp_path / "run", "--preset", "smoke")
     one_line(code, err, "log.csv", "expected room to write")
 
