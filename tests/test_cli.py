@@ -1,7 +1,6 @@
 """The command line as a user meets it: what it writes, and one clear line and exit code 2 for bad input."""
 
 import errno
-import importlib
 import json
 import os
 import shutil
@@ -334,7 +333,7 @@ def test_a_network_that_does_not_fit_the_slices_and_a_full_disk_are_one_line(tmp
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.csv")
 
-    module = importlib.import_module("physldm.training.train")  # physldm.training.train is its function
+    module = sys.modules["physldm.training.train"]
     monkeypatch.setattr(module, "train_vae", full)
     monkeypatch.setattr(module, "phantom_store", lambda *_: None)
     code, _, err = run_cli("train", "--run", tmp_path / "run", "--preset", "smoke")

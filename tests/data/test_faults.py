@@ -164,7 +164,7 @@ FAULTS = {
     "text": (lambda b: b"no gzip at all", "damaged"),
     "plain": (lambda b: gzip.decompress(b), "damaged"),
     "empty": (lambda b: b"", "damaged"),
-    "nan": (lambda b: gzip.compress(with_values(math.nan)), "NaN"),
+    "infinite": (lambda b: gzip.compress(with_values(math.inf)), "infinity"),
     "four": (lambda b: gzip.compress(nifti(np.ones((2, 2, 2, 2), np.float32))), "three dimensions"),
     "same": (lambda b: gzip.compress(nifti(np.ones((4, 4, 4), np.float32))), "everywhere"),
 }
