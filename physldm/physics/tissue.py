@@ -20,7 +20,8 @@ class Tissue:
 
 
 WHITE_MATTER = Tissue(pd=0.70, t1=0.85, t2=0.070)
-# At 3 T. T1 of grey matter lies between Marques 2010 (1.35 s) and Wright 2008 (1.61 s), that of white matter just above both; a lesion is white matter with longer T1 (×1.4) and T2 (×1.75).
+# At 3 T. T1 of grey matter lies between Marques 2010 (1.35 s) and Wright 2008 (1.61 s), that of white matter just above
+# both; a lesion is white matter with longer T1 (×1.4) and T2 (×1.75).
 TISSUES: dict[str, Tissue] = {
     "wm": WHITE_MATTER,
     "gm": Tissue(pd=0.82, t1=1.45, t2=0.085),
@@ -31,14 +32,9 @@ TISSUES: dict[str, Tissue] = {
     # vessels in fluid: no measurement of it alone was found, so between grey matter and CSF
     "choroid": Tissue(pd=0.90, t1=2.2, t2=0.25),
     "fat": Tissue(pd=1.00, t1=0.37, t2=0.10),
-    "muscle": Tissue(pd=0.90, t1=1.2, t2=0.040),
+    # skeletal muscle (Stanisz 2005)
+    "muscle": Tissue(pd=0.90, t1=1.41, t2=0.050),
     "marrow": Tissue(pd=0.60, t1=0.37, t2=0.13),
-}
-# At 1.5 T: BrainWeb's values (Kwan et al. 1999).
-TISSUES_1_5T: dict[str, Tissue] = {
-    "wm": Tissue(pd=0.77, t1=0.500, t2=0.070),
-    "gm": Tissue(pd=0.86, t1=0.833, t2=0.083),
-    "csf": Tissue(pd=1.00, t1=2.569, t2=0.329),
 }
 
 
@@ -74,6 +70,8 @@ MEASURED: tuple[Measured, ...] = (
     Measured("wm", 3.0, "T2", 0.069, 0.003, "stanisz2005", checked=False),
     Measured("gm", 3.0, "T2", 0.099, 0.007, "stanisz2005", checked=False),
     Measured("csf", 3.0, "T1", 4.16, 0.26, "lin2001"),
+    Measured("muscle", 3.0, "T1", 1.412, 0.013, "stanisz2005", checked=False),
+    Measured("muscle", 3.0, "T2", 0.050, 0.004, "stanisz2005", checked=False),
     Measured("wm", 1.5, "T1", 0.646, 0.032, "wright2008"),
     Measured("gm", 1.5, "T1", 1.197, 0.134, "wright2008"),
 )

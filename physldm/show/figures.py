@@ -296,6 +296,32 @@ def show_bounds(bounds: Mapping[str, Float[Tensor, "n 3"]], tissues: Sequence[st
 
 
 @in_style
+def show_errors(errors: Mapping[str, Float[Tensor, "n 3"]], tissues: Sequence[str]) -> Figure:
+    """Errors of PD, T1 and T2 in percent, with their sign, a cause a row and a panel a property.
+
+    Args:
+        errors: ``{"cause": [n, 3]}`` for n tissues, relative (0.1 is 10 % too much).
+        tissues: names of the n tissues.
+    """
+    figure, axes = _graphs(3, (1.9, 0.42 * len(errors) + 1.5), 1.7, sharex=True, sharey=True)
+    height = 0.8 / len(tissues)
+    for c, (axis, prop) in enumerate(zip(axes, ("PD", "T1", "T2"), strict=True)):
+        for n, name in enumerate(tissues):
+            percent = [100 * float(values[n, c]) for values in errors.values()]
+            places = [place + height * (n - (len(tissues) - 1) / 2) for place in range(len(errors))]
+            axis.barh(places, percent, height, color=TISSUE_COLOURS[name], label=TISSUE_NAMES[name],
+                      hatch=("", "////", "..", "xx")[n], edgecolor="white", lw=0)  # fmt: skip
+        axis.axvline(0, color="0.35", lw=0.8)
+        axis.set(title=prop, xlabel="error (%)")
+        axis.grid(axis="x", color="0.9")
+        axis.set_axisbelow(True)
+    axes[0].set_yticks(range(len(errors)), list(errors))
+    axes[0].set_ylim(len(errors) - 0.5, -0.5)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(tissues))
+    return figure
+
+
+@in_style
 def show_log(
     curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], names: Sequence[str] | Mapping[str, str]
 ) -> Figure:

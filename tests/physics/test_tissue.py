@@ -9,20 +9,29 @@ from physldm.physics.tissue import (
     PRIOR_T1,
     PRIOR_T2,
     TISSUES,
-    TISSUES_1_5T,
     from_output,
     log_normal,
     water_content,
 )  # fmt: skip
 
 
-def test_defaults_lie_within_what_was_measured():
-    for name, table, field in (("wm", TISSUES, 3.0), ("gm", TISSUES, 3.0)):
-        t1 = [m for m in MEASURED if m.tissue == name and m.field == field and m.property == "T1"]
-        values = [m.value for m in t1 if m.value]
-        assert min(values) <= table[name].t1 <= max(values)
-    assert abs(TISSUES["csf"].t1 - 4.16) < 0.26
-    assert all(TISSUES_1_5T[n].t1 < TISSUES[n].t1 for n in ("wm", "gm"))
+@pytest.mark.parametrize(
+    ("name", "property"),
+    [("wm", "T1"), ("gm", "T1"), ("csf", "T1"), ("muscle", "T1"), ("wm", "T2"), ("muscle", "T2")],
+)
+def test_defaults_lie_within_what_was_measured(name, property):
+    ranges = [
+        m.spread if m.value is None else (m.value - m.spread, m.value + m.spread)
+        for m in MEASURED
+        if (m.tissue, m.field, m.property) == (name, 3.0, property)
+    ]
+    found = getattr(TISSUES[name], property.lower())
+    assert min(low for low, _ in ranges) <= found <= max(high for _, high in ranges)
+
+
+def test_t1_grows_with_the_field_where_one_source_measured_both():
+    t1 = {(m.tissue, m.field): m.value for m in MEASURED if m.source == "wright2008"}
+    assert all(t1[name, 1.5] < 0.8 * t1[name, 3.0] for name in ("wm", "gm"))
 
 
 def test_every_source_is_in_the_references():

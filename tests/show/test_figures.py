@@ -14,6 +14,7 @@ from physldm.show import (
     show_bounds,
     show_curves,
     show_effects,
+    show_errors,
     show_images,
     show_lines,
     show_log,
@@ -162,6 +163,13 @@ def test_bounds_beyond_the_scale_end_at_its_edge():
     figure = show_bounds(bounds, ("wm", "gm"))
     assert [axis.get_title() for axis in figure.axes] == ["PD", "T1", "T2"]
     assert max(line.get_xdata()[0] for line in figure.axes[2].lines[:2]) == 1e4
+
+
+def test_errors_keep_their_sign_and_are_in_percent():
+    figure = show_errors({"one": torch.tensor([[0.5, -0.1, 0.0], [-0.2, 0.1, 0.3]])}, ("wm", "gm"))
+    widths = [[bar.get_width() for bar in axis.patches] for axis in figure.axes]
+    assert np.allclose(widths, [[50, -20], [-10, 10], [0, 30]])
+    assert {axis.get_xlabel() for axis in figure.axes} == {"error (%)"}
 
 
 def test_steps_of_a_surface_and_ranges_have_units():

@@ -5,11 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+from scipy.optimize import least_squares
+
+from physldm.physics import TISSUES
 from physldm.physics.bloch import Delay, Event, Pulse, Read, Spoil, steady_state
 
-from .verdict import Hint, Verdict, checked, checked_function, compare, each_named, not_yet, number, number_is
+from .verdict import (
+    Hint,
+    Verdict,
+    checked,
+    checked_function,
+    compare,
+    each_named,
+    not_yet,
+    number,
+    number_is,
+    numbers,
+)
 
-__all__ = ["BUGS", "SUSPECTS", "inversion_events", "planted_bugs", "real_null", "refocused_spin_echo"]
+__all__ = [
+    "BUGS",
+    "SUSPECTS",
+    "error_budget",
+    "inversion_events",
+    "planted_bugs",
+    "real_null",
+    "refocused_spin_echo",
+]
 
 
 @checked_function("the equation")
@@ -162,12 +185,92 @@ def real_null(answer: float) -> Verdict:
 
 
 def _fluid(ti: float) -> float:
-    """Mz of CSF at the centre of k-space, pulse by pulse, until it settles: 176 pulses of 8°, 7.1 ms apart."""
+    """Mz of CSF at the centre of k-space, at TR 2.4 s."""
+    return _centre_of_train(4.2, 2.4, ti)
+
+
+def _centre_of_train(t1: float, tr: float, ti: float) -> float:
+    """Mz of an MPRAGE at the centre of k-space, pulse by pulse, until it settles: 176 pulses of 8°, 7.1 ms apart."""
     mz, cos, es, before, seen = 1.0, math.cos(math.radians(8.0)), 0.0071, 88, 0.0
     for _ in range(60):
-        mz = 1 - (1 + mz) * math.exp(-(ti - before * es) / 4.2)
-        for pulse in range(176):
+        mz = 1 - (1 + mz) * math.exp(-(ti - before * es) / t1)
+        for pulse in range(2 * before):
             seen = mz if pulse == before else seen
-            mz = 1 - (1 - mz * cos) * math.exp(-es / 4.2)
-        mz = 1 - (1 - mz) * math.exp(-(2.4 - ti - 88 * es) / 4.2)
+            mz = 1 - (1 - mz * cos) * math.exp(-es / t1)
+        mz = 1 - (1 - mz) * math.exp(-(tr - ti - before * es) / t1)
     return seen
+
+
+@checked
+def error_budget(answer: Sequence[float]) -> Verdict:
+    """Chapter 02: errors of grey matter by Eq. 1, from an MPRAGE of TR 2.3 s, TI 0.9 s as it is read.
+
+    Args:
+        answer: errors of PD, T1 and T2 in percent, with their signs.
+    """
+    found = np.array(numbers(answer, "three numbers, the errors of PD, T1 and T2 in percent", 3))
+    right = _believing_eq_1("gm")
+
+    def near(other: np.ndarray) -> bool:
+        # to a whole percent, and small errors to two digits
+        return bool((abs(found - other) <= min(1.0, 0.06 * abs(other).max())).all())
+
+    if near(right):
+        return Verdict(True, "A tenth of a second of TI makes grey matter's PD several times as wrong.")
+    slips = {
+        "With their signs: too much is plus, too little is minus.": abs(right),
+        "In percent, please: 5.0 for five percent.": right / 100,
+        "Divide what was found by the truth, not the truth by what was found.": 100
+        * (100 / (100 + right) - 1),
+        "That is white matter.": _believing_eq_1("wm"),
+        "The scan has TI 0.9 s, but the method still believes TR 2.4 s and TI 1.0 s. Two errors cancel.": (
+            _believing_eq_1("gm", believed=(2.4, 1.0))
+        ),
+        "That is the protocol of the figure: TR 2.4 s, TI 1.0 s.": _believing_eq_1(
+            "gm", (2.4, 1.0), (2.4, 1.0)
+        ),
+        "Then the scan had no read-out.": np.zeros(3),
+        "The scan is still multiplied by the sine of 8°: divide it out, it is the same for all tissues.": (
+            _believing_eq_1("gm", gain=math.sin(math.radians(8.0)))
+        ),
+    }
+    for hint, slip in slips.items():
+        if near(slip):
+            return not_yet(hint)
+    return not_yet(
+        "Make the three scans first: the MPRAGE by mprage_readout, the others by Eq. 1. Then fit them with a protocol "
+        "whose MPRAGE has TR 2.3 s and TI 0.9 s."
+    )
+
+
+def _believing_eq_1(
+    tissue: str,
+    scanned: tuple[float, float] = (2.3, 0.9),
+    believed: tuple[float, float] = (2.3, 0.9),
+    gain: float = 1.0,
+) -> np.ndarray:
+    """Errors (%) of PD, T1, T2 that fit an MPRAGE with its read-out, a spin echo and a FLAIR, by Eq. 1.
+
+    Args:
+        tissue: of the table.
+        scanned: TR and TI (s) of the MPRAGE.
+        believed: those that the fit takes it to have.
+        gain: what the MPRAGE is multiplied by.
+    """
+    t = TISSUES[tissue]
+    truth = np.array([t.pd, t.t1, t.t2])
+
+    def scans(pd, t1, t2):
+        tr, ti = believed
+        return np.array([
+            pd * (1 - 2 * np.exp(-ti / t1) / (1 + np.exp(-tr / t1))),
+            pd * (1 - np.exp(-3.2 / t1)) * np.exp(-0.1 / t2),
+            pd * (1 - 2 * np.exp(-2.5 / t1) + np.exp(-9.0 / t1)) * np.exp(-0.091 / t2),
+        ])  # fmt: skip
+
+    measured = scans(*truth)
+    measured[0] = gain * t.pd * _centre_of_train(t.t1, *scanned)
+    fit = least_squares(
+        lambda theta: scans(*np.exp(theta)) - measured, np.log(truth), xtol=1e-12, ftol=1e-12, gtol=1e-12
+    )
+    return 100 * (np.exp(fit.x) / truth - 1)

@@ -28,8 +28,24 @@ WRONG = {
         {"a": "none"},
     ],
     "real_null": [1.031, 0.9, 0.5, "soon"],
+    "error_budget": [
+        (86.3, 8.0, 33.8),
+        (0.863, 0.08, -0.338),
+        (0, 0, 0),
+        86.3,
+        (86.3, 8.0),
+        (86.3, -33.8, 8.0),
+    ],
 }
 NAMED = {
+    "error_budget": [
+        ((22.3, 2.6, -14.2), "TR 2.4 s, TI 1.0 s"),
+        ((-24.5, -10.1, 23.6), "white"),
+        ((0.76, 0.1, -0.62), "cancel"),
+        ((86.3, 8.0, 33.8), "signs"),
+        ((0.863, 0.08, -0.338), "percent"),
+        ((-46.3, -7.4, 51.0), "truth by what was found"),
+    ],
     "refocused_spin_echo": [
         (lambda pd, t1, t2, te, tr: pd * (1 - math.exp(-tr / t1)) * math.exp(-te / t2), "Eq. 1"),
         (
