@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 SHAPE_MM = (160, 224, 160)  # left–right, posterior–anterior, inferior–superior
@@ -26,12 +26,12 @@ def stack_shape(spacing: int) -> tuple[int, int, int]:
     return SHAPE_MM[2] // spacing, *slice_shape(spacing)
 
 
-def to_volume(stack: Float[Tensor, "*c S H W"]) -> Float[Tensor, "*c X Y Z"]:
+def to_volume(stack: Shaped[Tensor, "*c S H W"]) -> Shaped[Tensor, "*c X Y Z"]:
     """A stack of axial slices (anterior up, left on the left) as a RAS+ volume."""
     return stack.flip(-2).transpose(-1, -3)
 
 
-def to_slices(volume: Float[Tensor, "*c X Y Z"]) -> Float[Tensor, "Z *c H W"]:
+def to_slices(volume: Shaped[Tensor, "*c X Y Z"]) -> Shaped[Tensor, "Z *c H W"]:
     """A RAS+ volume as a stack of axial slices, anterior up, left on the left."""
     return volume.movedim(-1, 0).transpose(-1, -2).flip(-2)
 

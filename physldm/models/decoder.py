@@ -39,7 +39,7 @@ class Decoder(nn.Module):
         self.out = nn.Conv2d(before, channels * f * f, 3, padding=1)
         nn.init.normal_(zeroed(self.out).weight, std=1e-3)
 
-    def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
+    def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B channels H W"]:
         h = self.stem(z.contiguous(memory_format=torch.channels_last))
         h = self.middle(self.attention(h))
         for level, (blocks, up) in enumerate(zip(self.blocks, self.up, strict=True)):

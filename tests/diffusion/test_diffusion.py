@@ -129,7 +129,7 @@ def test_min_snr_is_the_same_weight_on_the_clean_image_either_way():
         assert value == pytest.approx(expected, rel=1e-4)
 
 
-def test_an_unknown_prediction_is_refused():
+def test_an_unknown_prediction_is_refused(unchecked):
     schedule, x = make_schedule(), torch.zeros(2, 3)
     with pytest.raises(ValueError, match="prediction: found 'score', expected one of v, epsilon, x0"):
         dpm_solver(lambda x, t: x, x, schedule, prediction="score")
@@ -164,7 +164,7 @@ def test_dpm_solver_is_of_second_order_and_beats_ddim(kind, stop):
     assert 1.8 < once < 2.2
 
 
-def test_dpm_solver_at_its_ends():
+def test_dpm_solver_at_its_ends(unchecked):
     """First and last step are DDIM's, so up to two steps are; the last gives x0 itself."""
     schedule = make_schedule()
     model = lambda x, t: torch.tanh(x + t[:, None] / 1000)  # noqa: E731

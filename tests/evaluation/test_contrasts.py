@@ -63,7 +63,9 @@ class KnownEncoder:
 
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("contrast", EITHER_WAY)
-def test_code_shift_is_the_move_over_the_spread_of_slices_where_the_expert_is_sure(subject, contrast, told):
+def test_code_shift_is_the_move_over_the_spread_of_slices_where_the_expert_is_sure(
+    subject, contrast, told, unchecked
+):
     maps = subject.maps * torch.tensor([700.0, 1.0, 1.0])[:, None, None]
     codes = []  # by hand, slice by slice
     for way, taken in enumerate(EITHER_WAY[contrast]):
@@ -78,7 +80,7 @@ def test_code_shift_is_the_move_over_the_spread_of_slices_where_the_expert_is_su
     assert found == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_code_of_an_encoder_that_sees_no_difference_does_not_move(subject, monkeypatch):
+def test_the_code_of_an_encoder_that_sees_no_difference_does_not_move(subject, monkeypatch, unchecked):
     maps = subject.maps * torch.tensor([700.0, 1.0, 1.0])[:, None, None]
     same = {contrast: (pair[0], pair[0]) for contrast, pair in EITHER_WAY.items()}
     monkeypatch.setattr("physldm.evaluation.contrasts.EITHER_WAY", same)

@@ -86,7 +86,7 @@ def test_mask_counts_only_what_it_shows():
     )
 
 
-def test_errors():
+def test_errors(unchecked):
     with pytest.raises(ValueError, match="data_range"):
         psnr(PRED, TARGET, data_range=0.0)
     with pytest.raises(ValueError, match="at least 176"):

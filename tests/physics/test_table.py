@@ -88,7 +88,13 @@ def test_they_are_scanned_alone_and_in_a_batch(added):
 
 
 def test_the_settings_are_those_of_the_command_line():
-    options = set(inspect.signature(cli.scan).parameters) - {"maps_dir", "sequence", "out", "magnitude"}
+    options = set(inspect.signature(cli.scan).parameters) - {
+        "context",
+        "maps_dir",
+        "sequence",
+        "out",
+        "magnitude",
+    }
     assert options == set(FIELDS)
     assert {name for model in SEQUENCES.values() for name in model.settings} == set(FIELDS)
 

@@ -99,14 +99,15 @@ def test_terms_that_look_real_come_in_by_a_ramp_and_see_only_what_is_there():
     output = VaeOutput(
         code, code, torch.zeros(2, 3, 8, 8), made.exp(), made, torch.ones(2, 3), torch.zeros(2, 3)
     )
-    judge = lambda x: x.mean((1, 2, 3))  # noqa: E731
+    judge = lambda x: x.mean((1, 2, 3), keepdim=True)  # noqa: E731
     plain, _ = vae_loss(output, images.nan_to_num(), mask, config, 20)
     value, parts = vae_loss(output, images.nan_to_num(), mask, config, 20, discriminator=judge)
     # least squares, by hand: (D(s) − 1)² over the four images that are there, at half its weight of 2
     expected = ((2 * made[mask] - 1).mean((1, 2)) - 1).square().mean()
     assert parts["adversarial"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert (value - plain).item() == pytest.approx(expected.item(), rel=1e-4)
-    assert real_or_made(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])).item() == 0.25 + 1.0
+    real, fake = torch.tensor([[1.0, 0.0], [0.0, 2.0]])[..., None, None, None]
+    assert real_or_made(real, fake).item() == 0.25 + 1.0
 
 
 def test_magnitudes_are_compared_where_that_is_asked_for():
