@@ -129,6 +129,7 @@ def test_min_snr_is_the_same_weight_on_the_clean_image_either_way():
         assert value == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_an_unknown_prediction_is_refused(unchecked):
     schedule, x = make_schedule(), torch.zeros(2, 3)
     with pytest.raises(ValueError, match="prediction: found 'score', expected one of v, epsilon, x0"):
@@ -164,6 +165,7 @@ def test_dpm_solver_is_of_second_order_and_beats_ddim(kind, stop):
     assert 1.8 < once < 2.2
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_dpm_solver_at_its_ends(unchecked):
     """First and last step are DDIM's, so up to two steps are; the last gives x0 itself."""
     schedule = make_schedule()

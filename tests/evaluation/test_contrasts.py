@@ -63,6 +63,7 @@ class KnownEncoder:
 
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("contrast", EITHER_WAY)
+@pytest.mark.usefixtures("unchecked")
 def test_code_shift_is_the_move_over_the_spread_of_slices_where_the_expert_is_sure(
     subject, contrast, told, unchecked
 ):
@@ -80,6 +81,7 @@ def test_code_shift_is_the_move_over_the_spread_of_slices_where_the_expert_is_su
     assert found == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_the_code_of_an_encoder_that_sees_no_difference_does_not_move(subject, monkeypatch, unchecked):
     maps = subject.maps * torch.tensor([700.0, 1.0, 1.0])[:, None, None]
     same = {contrast: (pair[0], pair[0]) for contrast, pair in EITHER_WAY.items()}

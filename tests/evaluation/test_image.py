@@ -86,6 +86,7 @@ def test_mask_counts_only_what_it_shows():
     )
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_errors(unchecked):
     with pytest.raises(ValueError, match="data_range"):
         psnr(PRED, TARGET, data_range=0.0)

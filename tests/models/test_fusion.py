@@ -133,6 +133,7 @@ def test_extreme_variances_do_not_overflow():
     assert mu.item() == pytest.approx(2.0, rel=1e-4) and lv.item() == pytest.approx(-200 - 0.6931, abs=1e-3)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_errors(unchecked):
     mean, log_var = draw(2, 3, 4)
     with pytest.raises(ValueError, match="no contrast present"):

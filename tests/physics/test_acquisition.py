@@ -36,6 +36,7 @@ from .cases import protocols
         ("te", {"sequence": "tse", "te": 0.004, "tr": 3.0}),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_an_impossible_field_is_named(field, arguments, unchecked):
     with pytest.raises(AcquisitionError, match=f"^{field}: "):
         Acquisition(**arguments)

@@ -113,6 +113,7 @@ def test_each_subject_of_a_batch_is_scanned_in_its_own_way():
         assert found[b, 1].item() == pytest.approx(pd * inverted, rel=1e-5)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_shapes_are_refused(unchecked):
     with pytest.raises(ValueError, match="maps"):
         signal(torch.ones(2, 4, 4), Acquisition("mprage", tr=2.4, ti=1.0))
