@@ -120,7 +120,7 @@ def guided_velocity(answer: Callable) -> Verdict:
     return compare(answer, "v(h) v(any) w", points, right, slips, praise, rel_tol=1e-5)
 
 
-# Five samplers of one model as somebody's table has them, and its floor; distances of "brains" drawn ones.
+# Five samplers of one model as somebody's table has them, and real slices; distances of "brains" drawn ones.
 SAMPLERS: dict[str, dict[str, Any]] = {
     "a": {"calls": 1000, "seconds": 420, "brains": 500, "distance": 9.8, "interval": (9.9, 10.9)},
     "b": {"calls": 50, "seconds": 21, "brains": 500, "distance": 11.9},
