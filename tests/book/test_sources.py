@@ -14,6 +14,6 @@ FILE, COMMIT = re.compile(r"`[\w/-]+\.(py|csv|json)`"), re.compile(r"\b(?=\w*\d)
 def test_claims_on_the_released_code_name_file_and_commit(chapter):
     cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
     text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    if "eleased code" in text:
+    if "released code" in text.lower():
         named = [p for p in text.split("\n\n") if FILE.search(p) and COMMIT.search(p)]
         assert named, f"{chapter.name}: released code, but no file with its commit"
