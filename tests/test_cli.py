@@ -157,6 +157,7 @@ def test_training_again_does_nothing_and_other_settings_are_refused(smoke_run, r
     assert code == 2 and "other settings" in err
 
 
+@pytest.mark.slow
 def test_from_a_phantom_to_maps_by_commands(phantom, smoke_run, tmp_path, run_cli):
     """phantom → prepare → train → evaluate → reconstruct; the smoke run's own network for the last two."""
     scores_of = lambda store: evaluate(Run(smoke_run), store)  # noqa: E731

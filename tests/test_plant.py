@@ -41,6 +41,7 @@ def fault(find, replace, name="a fault"):
     return Fault(name, "kind", "physldm/__init__.py", find, replace, ("tests/test_house.py",))
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_became_of_a_fault(house, monkeypatch, capsys):
     sign, size = fault("2 * x", "-2 * x", "sign"), fault("2 * x", "3 * x", "size")
     name = fault("def twice", "def thrice", "name")  # what cannot be imported is not caught by a test

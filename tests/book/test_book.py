@@ -14,6 +14,7 @@ BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9][0-9]-*.ipynb"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", CHAPTERS, ids=lambda p: p.stem)
 def test_chapter_runs(page, smoke_run, monkeypatch):
     monkeypatch.setenv("PHYSLDM_STATIC", "1")

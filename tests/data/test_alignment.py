@@ -7,7 +7,10 @@ import torch
 from nilearn.image import resample_to_img
 
 from physldm.box import box_affine
-from physldm.data.alignment import read_on_grid
+from physldm.data.alignment import _place, read_on_grid
+from physldm.data.sessions import Scan
+from physldm.errors import InputError
+from physldm.physics import Acquisition
 
 
 def save(file, volume, affine):
@@ -87,3 +90,14 @@ def test_a_scan_far_outside_the_box_leaves_it_empty(tmp_path):
         affine[:3, 3] = place
         file = save(tmp_path / "far.nii.gz", np.arange(27).reshape(3, 3, 3), affine)
         assert read_on_grid(file, 2).stack.abs().max() == 0
+
+
+def test_what_lies_beside_the_brain_is_not_in_it(tmp_path):
+    """A block 20 mm deep in front of MNI's brain, whose front pole lies at y = 73 mm: a tenth of the box."""
+    volume = np.random.default_rng(0).normal(0, 3, (80, 112, 80))
+    front = nib.affines.apply_affine(box_affine(2), [0, 102, 0])[1] - 1
+    assert front > 74
+    volume[:, 102:] += 300
+    file = save(tmp_path / "block.nii.gz", np.abs(volume), box_affine(2))
+    with pytest.raises(InputError, match="position: found nothing where MNI's brain is"):
+        _place(Scan(file, "T1w", Acquisition("mprage", tr=2.4, ti=1.0), ()), 2)

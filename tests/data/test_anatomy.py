@@ -56,6 +56,7 @@ def ball(radius):
     return 4 / 3 * np.pi * radius**3
 
 
+@pytest.mark.slow
 def test_a_head_lies_in_the_box_the_right_way_up_with_its_volumes(head):
     a = load_anatomy(head)
     f = dict(zip(CLASSES, a.fractions.double(), strict=True))
@@ -97,6 +98,7 @@ def test_edges_are_fractions_and_bone_is_silent(head):
     assert line[:, 64].sum() < 0.01  # bone, at 62 to 66 mm
 
 
+@pytest.mark.slow
 def test_other_resolutions_give_the_same_head(head, tmp_path):
     fine, coarse = load_anatomy(head), load_anatomy(save(onion(1.5), tmp_path / "coarse.nii.gz", 1.5))
     for c, name in enumerate(CLASSES):
@@ -107,6 +109,7 @@ def test_other_resolutions_give_the_same_head(head, tmp_path):
     assert (fine.fractions[0] - coarse.fractions[0]).abs().mean() < 0.01
 
 
+@pytest.mark.slow
 def test_a_map_without_fluid_around_the_brain_gets_some(tmp_path):
     a = load_anatomy(save(onion(outside=False), tmp_path / "aseg.mgz"))
     dent = onion(outside=False)
@@ -133,6 +136,7 @@ def test_a_ball_of_labels_lies_where_it_was(zoom):
     np.testing.assert_allclose(at, places[where].mean(0) - corner, atol=0.02)
 
 
+@pytest.mark.slow
 def test_crumbs_in_the_air_are_no_head(head, tmp_path):
     crumbs = onion()
     crumbs[5:8, 5:8, 5:8] = 24
@@ -140,6 +144,7 @@ def test_crumbs_in_the_air_are_no_head(head, tmp_path):
     torch.testing.assert_close(again.fractions, load_anatomy(head).fractions)
 
 
+@pytest.mark.slow
 def test_what_is_no_label_map_is_refused(head, tmp_path):
     strange = onion()
     strange[0, 0, 0] = 999

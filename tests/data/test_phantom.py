@@ -181,6 +181,7 @@ def test_example_slice_holds_the_table():
     torch.testing.assert_close(maps[:, white].median(1).values, expected, rtol=0.02, atol=0.0)
 
 
+@pytest.mark.slow
 def test_splits_are_by_subject_and_the_store_gives_back_what_was_made(tmp_path):
     config = load_preset("smoke").data
     store = phantom_store(config, 5, tmp_path / "slices")

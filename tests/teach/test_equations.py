@@ -1,5 +1,6 @@
 """The registry: no equation without code, no code that names an equation the book lacks, and both agree."""
 
+import functools
 import math
 import random
 from pathlib import Path
@@ -20,8 +21,13 @@ LETTERS = {"te": "a", "tr": "b", "ti": "c", "ti2": "d", "effective_te": "l", "ec
 SIGNALS = {f"eq-{name.replace('_', '-')}": name for name in SEQUENCES if name != "mp2rage"}
 
 
+@functools.cache  # reading a page's LaTeX takes long
+def expression_of(label):
+    return right_side(PAGES[label][1])
+
+
 def on_page(label, values):
-    expression = right_side(PAGES[label][1])
+    expression = expression_of(label)
     assert {str(s) for s in expression.free_symbols} <= {*values, "e"}, label
     return float(expression.subs({"e": math.e, **values}))
 
