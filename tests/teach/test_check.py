@@ -85,7 +85,7 @@ def test_every_check_is_asked_in_its_chapter_once(name):
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS))
-def test_solution_passes_and_nothing_else(name, smoke_run):
+def test_solution_passes_and_nothing_else(name):
     ask = getattr(check, name)
     assert ask(the_answer(name))
     stub = (lambda *args: ...) if name in FUNCTIONS else ...
@@ -134,7 +134,7 @@ def rounded(value):
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS))
-def test_two_digits_are_right_or_too_few_but_never_another_method(name, smoke_run):
+def test_two_digits_are_right_or_too_few_but_never_another_method(name):
     answer = the_answer(name)
     verdict = getattr(check, name)(
         (lambda *given: rounded(answer(*given))) if name in FUNCTIONS else rounded(answer)
