@@ -78,6 +78,7 @@ def cut_from(subject, part):
     return subject.scans.clamp_min(0) * left[:, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["stripped", "coronal slab", "axial slab"])
 def test_the_gain_of_what_is_left_of_a_head_is_the_gain_of_the_head(heads, part):
     off = []

@@ -89,6 +89,7 @@ def test_a_head_lies_in_the_box_the_right_way_up_with_its_volumes(head):
     )
 
 
+@pytest.mark.slow
 def test_edges_are_fractions_and_bone_is_silent(head):
     a = load_anatomy(head)
     line = a.fractions[:, 80:, 112, 80]  # outwards from the middle
@@ -169,6 +170,7 @@ def test_what_is_no_label_map_is_refused(head, tmp_path):
         anatomies(str(tmp_path / "nowhere"))
 
 
+@pytest.mark.slow
 def test_subjects_of_a_head_have_skulls_and_keep_their_shape_in_one_piece(head):
     for i in range(2):
         u = _integrate(_velocity(head, torch.Generator().manual_seed(i)))
