@@ -142,7 +142,7 @@ def what_it_proves(answer: Iterable[str]) -> Verdict:
             True, "A phantom can refute a method, and point at what to doubt; it cannot vouch for it."
         )
     if "b" in found:
-        return not_yet("b: chapter 02 fitted a real MPRAGE with Eq. 1. How far off was T1?")
+        return not_yet("b: chapter 02 fitted a played MPRAGE with Eq. 1. How far off was T1?")
     if "c" in found:
         return not_yet("c: look at the folds of the five subjects again.")
     return not_yet(
