@@ -65,6 +65,14 @@ class _RoundedImage(nib.Nifti1Image):
     header_class = _RoundedHeader
 
 
+def _unit(image: nib.Nifti1Image) -> str:
+    """In which unit its header says that places are; a code that NIfTI does not have says nothing."""
+    try:
+        return image.header.get_xyzt_units()[0]
+    except KeyError:
+        return "unknown"
+
+
 def _load(file: Path) -> SpatialImage:
     """An image with its place in mm, also where its header says that it is in metres or µm."""
     try:
@@ -75,8 +83,8 @@ def _load(file: Path) -> SpatialImage:
         image = _RoundedImage.from_filename(file)
     if not isinstance(image, SpatialImage):
         raise TypeError(f"found {type(image).__name__}, expected a volume")
-    if isinstance(image, nib.Nifti1Image) and image.header.get_xyzt_units()[0] in PLAUSIBLE:
-        factor, plausible = PLAUSIBLE[image.header.get_xyzt_units()[0]]
+    if isinstance(image, nib.Nifti1Image) and _unit(image) in PLAUSIBLE:
+        factor, plausible = PLAUSIBLE[_unit(image)]
         if plausible(voxel_sizes(image.affine).max()):
             return nib.Nifti1Image(image.dataobj, np.diag([factor, factor, factor, 1]) @ image.affine)
     return image

@@ -157,6 +157,17 @@ def test_any_image_is_put_on_the_grid_or_refused_with_one_line(tmp_path, file):
         assert torch.isfinite(stack).all() and stack.min() >= 0
 
 
+def test_a_unit_that_nifti_does_not_have_says_nothing(tmp_path):
+    content = bytearray(WHOLE)
+    content[123] = 4  # xyzt_units
+    stacks = []
+    for name, found in (("odd", bytes(content)), ("usual", WHOLE)):
+        path = tmp_path / f"{name}.nii"
+        path.write_bytes(found)
+        stacks.append(read_on_grid(path, 2).stack)
+    assert torch.equal(*stacks)
+
+
 # --- a data set of faults ------------------------------------------------------------------------------------------
 
 FAULTS = {

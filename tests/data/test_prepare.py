@@ -24,6 +24,8 @@ from physldm.data.prepare import _anatomy_of, _groups, brain_slices, prepare, sp
 from physldm.data.slices import SliceStore, has_session
 from physldm.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def save(file, volume, affine):
     nib.save(nib.Nifti1Image(np.asarray(volume, np.float32), affine), file)
@@ -110,7 +112,6 @@ def test_the_store_holds_the_scans_and_the_truth_that_were_written(phantom, subj
     assert found.shape[1] == len(CLASSES) and not found[:, 4:].any()  # the average brain has no others
 
 
-@pytest.mark.slow
 def test_truth_on_another_grid_is_left_out_and_said(phantom, tmp_path):
     store = prepare(phantom, tmp_path / "store", spacing=1)
     assert not store.has_truth(0) and store.array("scans", [0]).shape == (1, 3, 224, 160)
@@ -171,7 +172,6 @@ def test_the_first_scan_does_not_decide_who_is_misplaced(phantom, tmp_path):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_head_that_lies_elsewhere_is_refused_and_one_slightly_off_is_not(phantom, tmp_path, axis):
     for name, mm in (("sub-far", 15), ("sub-farther", -40), ("sub-near", 2)):
@@ -210,7 +210,6 @@ def written(folder):
     return {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("sessions/*/session.json")}
 
 
-@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_ends_the_same(phantom, tmp_path, monkeypatch):
     for name in ("sub-1", "sub-2", "sub-3"):
         copy_subject(phantom, tmp_path / "bids", name)
@@ -315,7 +314,6 @@ def test_how_voxels_mix_is_read_and_must_be_known(phantom, tmp_path):
         prepare(tmp_path / "bids", tmp_path / "store", spacing=2)
 
 
-@pytest.mark.slow
 def test_sessions_of_a_subject_and_subjects_of_an_anatomy_stay_together(phantom, tmp_path):
     bids = tmp_path / "bids"
     for name, session in (("sub-1", "a"), ("sub-1", "b"), ("sub-2", "a"), ("sub-3", None)):

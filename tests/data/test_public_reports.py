@@ -20,6 +20,8 @@ from physldm.data.sessions import find_sessions
 from physldm.errors import InputError
 from physldm.physics import Acquisition
 
+pytestmark = pytest.mark.slow
+
 CONTRASTS = ("T1w", "T2w", "FLAIR")
 
 
@@ -484,7 +486,6 @@ def litres_of_fluid(labels, tmp_path):
     return load_anatomy(str(file)).fractions[2].sum().item() / 1e6
 
 
-@pytest.mark.slow
 def test_a_drop_of_fluid_does_not_keep_the_rest_from_being_filled(labels, tmp_path):
     expected = litres_of_fluid(labels, tmp_path)
     drop = labels.copy()
@@ -495,7 +496,6 @@ def test_a_drop_of_fluid_does_not_keep_the_rest_from_being_filled(labels, tmp_pa
     assert litres_of_fluid(drop, tmp_path) == pytest.approx(expected, rel=0.02)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "old, new, shape", [(2, 5001, None), (3, 1007, None), (2, 3028, None), (2, 13107, None), (2, 2, (1,))]
 )

@@ -80,6 +80,7 @@ def test_a_sequence_that_keeps_its_sign_is_taken_as_signed():
         map_fit(scans(BRAIN[1:2], EARLY), EARLY, sigma=0.01, where=everywhere(x), magnitude=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tissue", [0, 1, 2])
 @pytest.mark.parametrize("protocol", [USUAL, EARLY], ids=["usual", "early"])
 @pytest.mark.parametrize("prior", [None, Prior()], ids=["likelihood", "prior"])

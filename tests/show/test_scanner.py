@@ -18,6 +18,8 @@ from physldm.show import scanner
 from physldm.show.javascript import equation_in_javascript, limits_in_javascript
 from physldm.show.scanner import RANGES, packed
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = next(
     (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
 )
