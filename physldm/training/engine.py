@@ -80,15 +80,18 @@ class Learner(Generic[M]):
         """Step ``number`` of Adam, at ``rate``, down the gradient of ``value``.
 
         Raises:
-            FloatingPointError: the value is not finite.
+            FloatingPointError: the value or its gradient is not finite; the network stays as it was.
         """
         if not torch.isfinite(value):
             raise FloatingPointError(f"step {number}: the loss is {value.item()}")
         self.adam.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad()
         self.fabric.backward(value)
-        if self.clip:
-            self.fabric.clip_gradients(self._model, self._optimizer, max_norm=self.clip)
+        norm = self.fabric.clip_gradients(
+            self._model, self._optimizer, max_norm=self.clip or math.inf, error_if_nonfinite=False
+        )
+        if not math.isfinite(norm := float(cast(Tensor, norm))):
+            raise FloatingPointError(f"step {number}: the norm of the gradient is {norm}")
         self._optimizer.step()
 
     def state(self) -> dict[str, Tensor]:
@@ -208,7 +211,7 @@ class Training:
             loss: of the network in a step, and its parts for the log.
 
         Raises:
-            FloatingPointError: a loss is not finite.
+            FloatingPointError: a loss or a gradient is not finite.
         """
         main, first = self.fabric.is_global_zero, self._resume()
         log = RunLog(self.folder, self.name, first) if main else None

@@ -99,7 +99,7 @@ def fine_tune(
 
     Raises:
         InputError: the run has no weights or no data, or LPIPS is asked for and its AlexNet has not been fetched.
-        FloatingPointError: a loss is not finite.
+        FloatingPointError: a loss or a gradient is not finite.
     """
     fabric, curves = make_fabric(run.config.precision, devices=1), defaultdict(list)
     vae = Learner(fabric, copy.deepcopy(run.vae).train())

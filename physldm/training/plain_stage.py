@@ -82,7 +82,7 @@ def train_plain(
         The VAE, ready to use, and the curves of ``reconstruction`` and ``kl``, ``{name: (steps, values)}``.
 
     Raises:
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or its gradient is not finite.
     """
     steps = steps or _sizes()[2]
     stage = StageConfig(steps=steps, batch=4, lr=4e-3, warmup=steps // 20)

@@ -40,7 +40,7 @@ def train(folder: Path, config: Config, stage: str = "all", data: Path | None = 
 
     Raises:
         InputError: the folder holds a run of another configuration.
-        FloatingPointError: a loss is not finite.
+        FloatingPointError: a loss or a gradient is not finite.
     """
     config = _claim(folder, config, data)
     stages = ("vae", "ldm") if stage == "all" else (stage,)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from physldm.config import StageConfig, load_preset, read_config
 from physldm.runs import Run
-from physldm.training.engine import CRITIC_BETAS, Critic, Training, learning_rate
+from physldm.training.engine import CRITIC_BETAS, Critic, Learner, Training, learning_rate
 from physldm.weights import architecture, load_tensors
 
 
@@ -154,3 +154,13 @@ def test_without_a_limit_gradients_are_believed_as_they_are(tmp_path):
     # Adam's second step, by hand: m = .9 (.1 · 100) + .1 · 1, v = .999 (.001 · 100²) + .001 · 1, both unbiased
     second = (9.1 / (1 - 0.9**2)) / ((9.99 + 0.001) / (1 - 0.999**2)) ** 0.5
     assert module.value.item() == pytest.approx(-0.05 - 0.1 * second, rel=1e-4)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_gradient_that_is_not_finite_is_told_and_changes_nothing(clip):
+    module = Weight(0.0, 1.0)
+    learner = Learner(Fabric(accelerator="cpu", devices=1), module, clip=clip)
+    value = module.value.sqrt().sum()  # 1, with a slope of 1 / (2 √0) at the first
+    with pytest.raises(FloatingPointError, match=r"^step 3: the norm of the gradient is inf$"):
+        learner.learn(value, 0.1, 3)
+    assert module.value.tolist() == [0.0, 1.0]
