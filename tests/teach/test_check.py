@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from physldm.data import example_maps
+from physldm.data.sidecars import acquisition_of
+from physldm.errors import InputError
 from physldm.physics import tissue_signal
 from physldm.teach import Verdict, check, notice
 
@@ -268,6 +270,27 @@ def test_the_visits_of_the_check_are_scans_of_what_it_says():
         off = second[1] / second[0] / (expected[1] / expected[0])
         assert (abs(off - 1) < 0.01) == (check.CHANGED[letter] == "scanner")
         assert abs(off - 1) < 0.01 or abs(off - 1) > 0.2
+
+
+@pytest.mark.parametrize("letter", check.TRIAGE)
+def test_what_becomes_of_a_scan_of_the_task_is_what_the_reader_of_sidecars_makes_of_it(letter):
+    said = re.search(rf"^- \*{letter}\*: (\w+), (.*)[;.]$", exercise("triage"), re.M)
+    sidecar = {
+        field: float(value)
+        for word, field in (("TR", "RepetitionTime"), ("TE", "EchoTime"), ("TI", "InversionTime"))
+        for value in re.findall(rf"\b{word} ([\d.]+)", said[2])
+    }
+    sidecar |= dict(re.findall(r"`(SequenceName)` `([^`]+)`", said[2]))
+    assert len(sidecar) == 3 or "no `InversionTime`" in said[2]
+    try:
+        found, _ = acquisition_of(Path(f"{letter}.json"), sidecar, said[1], effective_te=0.1)
+    except InputError:
+        became = "refused"
+    else:
+        settings = {"EchoTime": found.te, "RepetitionTime": found.tr, "InversionTime": found.ti}
+        read = {field: value for field, value in settings.items() if value}
+        became = "taken" if read.items() <= sidecar.items() else "filled in"
+    assert became == check.TRIAGE[letter]
 
 
 def test_notice(capsys, monkeypatch):
