@@ -88,3 +88,12 @@ def test_weights_stored_before_heads_could_be_set_still_fit():
     assert before.unet.heads == 4 and "heads" not in architecture(before, "ldm")
     other = load_preset("laptop", ["unet.heads=2"])
     assert '"heads": 2' in architecture(other, "ldm") != architecture(before, "ldm")
+
+
+def test_paper_preset_has_the_papers_settings():
+    c = load_preset("paper")
+    assert (c.vae.widths, c.vae.blocks, c.vae.latent_channels) == ((64, 128, 128, 128), 3, 6)
+    assert (c.unet.widths, c.unet.attention) == ((256, 512, 768), (False, True, True))
+    assert (c.vae_stage.epochs, c.vae_stage.batch, c.vae_stage.lr) == (50, 4, 5e-5)
+    assert (c.ldm_stage.epochs, c.ldm_stage.batch, c.ldm_stage.lr) == (100, 16, 2.5e-5)
+    assert c.vae_stage.total_steps(1000) == 50 * 250

@@ -1,11 +1,15 @@
-"""What the encoder is told of a scan, written out by hand."""
+"""What the encoder is told of a scan, written out by hand, and the sizes of what it says."""
 
 import math
 
+import pytest
 import torch
 
-from physldm.models.encoder import protocol_features
+from physldm.config import load_preset
+from physldm.models.encoder import Encoder, protocol_features
 from physldm.physics import Acquisition, AcquisitionBatch
+
+from .cases import CODE, IMAGE
 
 LN = math.log
 
@@ -27,3 +31,12 @@ def test_an_encoder_is_told_each_time_the_kind_of_echo_and_the_brightness():
         [LN(0.004) + 3, LN(0.02) - 1, 0, 0, 0, LN(20) - 5.5],
     ]
     torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", CODE)
+def test_a_scan_becomes_a_belief_about_a_code(preset):
+    with torch.device("meta"):
+        encoder = Encoder(load_preset(preset).vae)
+        mean, log_var, log_gain = encoder(torch.empty(6, 1, *IMAGE[preset]), torch.empty(6, 6))
+    assert mean.shape == log_var.shape == (6, *CODE[preset])
+    assert log_gain.shape == (6,)

@@ -5,7 +5,10 @@ import torch
 
 from physldm.config import load_preset
 from physldm.models import PhysicsVAE
-from physldm.physics import Acquisition, AcquisitionBatch
+from physldm.models.blocks import AdaGN
+from physldm.models.encoder import scale_images
+from physldm.models.fusion import FUSIONS
+from physldm.physics import Acquisition, AcquisitionBatch, signal
 from physldm.runs import Run
 
 PROTOCOL = [
@@ -50,3 +53,54 @@ def test_tissue_and_signals_keep_their_digits_under_bfloat16(untrained_run, imag
     pd, t1, t2 = out.maps.double().unbind(1)
     spin_echo = pd * (1 - torch.exp(-3.2 / t1)) * torch.exp(-0.1 / t2)
     torch.testing.assert_close(out.reconstruction[:, 1].double(), spin_echo, rtol=1e-4, atol=1e-4)
+
+
+def test_protocol_reaches_the_code_and_missing_contrast_does_not():
+    torch.manual_seed(0)
+    vae = PhysicsVAE(load_preset("smoke").vae)
+    for layer in vae.modules():
+        if isinstance(layer, AdaGN) and layer.scale_shift is not None:
+            torch.nn.init.normal_(layer.scale_shift.weight, std=0.1)
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.normal_(layer.weight, std=0.05)
+    images = torch.rand(2, 3, 112, 80) * 100
+    usual = AcquisitionBatch.repeat(PROTOCOL, 2)
+    other = AcquisitionBatch.repeat([Acquisition("mprage", tr=2.4, ti=0.5), *PROTOCOL[1:]], 2)
+    assert not torch.allclose(vae.encode(images, usual)[0], vae.encode(images, other)[0])
+    mask = torch.tensor([[False, True, True]] * 2)
+    changed = images.clone()
+    changed[:, 0] = 7.0
+    torch.testing.assert_close(vae.encode(images, usual, mask), vae.encode(changed, usual, mask))
+
+
+def test_maps_are_positive_and_reconstruction_is_the_signal_of_the_maps():
+    vae = PhysicsVAE(load_preset("smoke").vae)
+    batch = AcquisitionBatch.repeat(PROTOCOL, 2)
+    out = vae(torch.rand(2, 3, 112, 80) * 100, batch)
+    assert (out.maps > 0).all() and out.reconstruction.shape == (2, 3, 112, 80)
+    pd, t1, t2 = out.maps.double().unbind(1)
+    spin = pd * (1 - torch.exp(-3.2 / t1)) * torch.exp(-0.1 / t2)
+    torch.testing.assert_close(out.reconstruction[:, 1].double(), spin, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", ["product", "generalised", "mixture"])
+def test_the_code_is_the_fusion_of_what_each_scan_says(fusion):
+    config = load_preset("smoke", [f"vae.fusion={fusion}"]).vae
+    torch.manual_seed(0)
+    vae, images = PhysicsVAE(config).eval(), torch.rand(1, 3, 112, 80) * 100
+    mean, log_var, _ = vae.experts(*scale_images(images), AcquisitionBatch.repeat(PROTOCOL, 1))
+    found = vae.encode(images, AcquisitionBatch.repeat(PROTOCOL, 1), torch.tensor([[True, False, True]]))
+    torch.testing.assert_close(found, FUSIONS[fusion](mean[:, [0, 2]], log_var[:, [0, 2]]))
+
+
+def test_a_regressed_gain_scales_each_scan_and_a_missing_ones_is_the_others_mean():
+    vae = PhysicsVAE(load_preset("smoke", ["vae.gain=true"]).vae)
+    torch.nn.init.normal_(vae.encoder.gain.weight, std=1.0)
+    batch, images = AcquisitionBatch.repeat(PROTOCOL, 2), torch.rand(2, 3, 112, 80) * 100
+    out = vae(images, batch, torch.tensor([[True, False, True], [True, True, True]]))
+    assert out.log_gain.std() > 0
+    expected = out.log_gain.exp()[..., None, None] * signal(out.maps, batch)
+    torch.testing.assert_close(out.reconstruction, expected)
+    assert out.log_gain[0, 1].item() == pytest.approx((out.log_gain[0, 0] + out.log_gain[0, 2]).item() / 2)
+    plain = PhysicsVAE(load_preset("smoke").vae)(images, batch)
+    torch.testing.assert_close(plain.reconstruction, signal(plain.maps, batch))
