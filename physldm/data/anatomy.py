@@ -155,7 +155,7 @@ def _without_false_ring(gm, wm, csf, t1, ventricles):
     bright, dark = np.percentile(t1[wm > 0.95], 10), np.median(t1[ventricles & (csf > 0.95)])
     # farther out nothing changes: the shell, one voxel behind it, and as far as a Gaussian of 1 mm reaches
     box = _box_around(ventricles, int(SHELL_MM) + 1 + 4)
-    old = gm, wm, csf
+    whole = np.stack([gm, wm, csf])
     gm, wm, csf, t1, ventricles = (v[box] for v in (gm, wm, csf, t1, ventricles))
     near = ndimage.distance_transform_edt(~ventricles) < SHELL_MM
     behind = tuple(ndimage.distance_transform_edt(near, return_distances=False, return_indices=True))
@@ -165,11 +165,8 @@ def _without_false_ring(gm, wm, csf, t1, ventricles):
     doubt = near * ndimage.gaussian_filter(doubt * near, 1.0)
     fluid = np.clip((bright - t1) / (bright - dark), 0, 1)
     kept, mixed = 1 - doubt, doubt * (gm + wm + csf)
-    for whole, part in zip(
-        old, (kept * gm, kept * wm + mixed * (1 - fluid), kept * csf + mixed * fluid), strict=True
-    ):
-        whole[box] = part
-    return old
+    whole[:, *box] = kept * gm, kept * wm + mixed * (1 - fluid), kept * csf + mixed * fluid
+    return whole
 
 
 def _box_around(where: np.ndarray, margin: int) -> tuple[slice, ...]:
