@@ -230,12 +230,17 @@ def _largest_piece(where: np.ndarray) -> np.ndarray:
 
 def _fluid_around(brain: np.ndarray, zoom: np.ndarray) -> np.ndarray:
     """CSF outside the brain, which FreeSurfer's ``aseg`` leaves unlabelled: what a closing by ``FLUID_MM`` fills."""
+    box = _box_around(brain, int(FLUID_MM / zoom.min()) + 2)  # farther out there is none
+    fluid, brain = np.zeros_like(brain), brain[box]
     grown = ndimage.distance_transform_edt(~brain, sampling=zoom) <= FLUID_MM
-    return (ndimage.distance_transform_edt(grown, sampling=zoom) > FLUID_MM) & ~brain
+    fluid[box] = (ndimage.distance_transform_edt(grown, sampling=zoom) > FLUID_MM) & ~brain
+    return fluid
 
 
 def _share(where: np.ndarray, corner: np.ndarray, zoom: np.ndarray) -> Float[np.ndarray, "X Y Z"]:
     """The share of each 1 mm voxel of the box that is ``where``: a Gaussian of 0.5 mm blurs the steps of the labels."""
+    if not where.any():
+        return np.zeros(SHAPE_MM, np.float32)
     first = np.floor(corner / zoom).astype(int) - 3
     last = np.ceil((corner + SHAPE_MM) / zoom).astype(int) + 3
     outside = [(max(0, -a), max(0, b - n)) for a, b, n in zip(first, last, where.shape, strict=True)]
