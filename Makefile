@@ -26,12 +26,15 @@ book: train
 chapter: train
 	.venv/bin/python book/build.py --chapter $(CH)
 
+# one process a core, and one thread in each: two processes of two threads wait for one another
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+
 test: env
-	.venv/bin/python -m pytest
+	$(PYTEST)
 
 # the half that takes seconds
 test-fast: env
-	.venv/bin/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # plants every fault of tests/faults.toml in a copy, and says which tests catch it
 faults: env

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import nibabel as nib
@@ -39,22 +38,17 @@ def run_cli(monkeypatch, capsys):
     return call
 
 
+@pytest.fixture
+def own_run(smoke_run, tmp_path):
+    """A copy of the trained run, to write into."""
+    return shutil.copytree(smoke_run, tmp_path / "own")
+
+
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory):
     out = tmp_path_factory.mktemp("data") / "bids"
-    command = [
-        sys.executable,
-        "-m",
-        "physldm.cli",
-        "phantom",
-        "--out",
-        out,
-        "--subjects",
-        "1",
-        "--spacing",
-        "2",
-    ]
-    subprocess.run(command, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        assert physldm("phantom", "--out", out, "--subjects", 1, "--spacing", 2, monkeypatch=patch) == 0
     return out
 
 
@@ -129,10 +123,10 @@ def test_sample_writes_a_stack_of_slices_where_they_lie(smoke_run, tmp_path, run
         np.testing.assert_allclose(stack.affine @ [3, 5, i, 1], box @ [3, 5, height / 2, 1], atol=1e-4)
 
 
-def test_evaluate_writes_the_contracted_keys(smoke_run, tmp_path, run_cli):
-    assert run_cli("evaluate", "--run", smoke_run, "--json", tmp_path / "scores.json")[0] == 0
+def test_evaluate_writes_the_contracted_keys(own_run, tmp_path, run_cli):
+    assert run_cli("evaluate", "--run", own_run, "--json", tmp_path / "scores.json")[0] == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert scores == json.loads((smoke_run / "metrics.json").read_text())
+    assert scores == json.loads((own_run / "metrics.json").read_text())
     metrics = ("mse", "mae", "psnr", "ms_ssim")
     assert all(
         np.isfinite(scores[f"{protocol}.{metric}"]) for protocol in ("paper", "fixed") for metric in metrics
@@ -148,11 +142,11 @@ def test_evaluate_writes_the_contracted_keys(smoke_run, tmp_path, run_cli):
             assert all(scores[f"{who}.{p}_mdape.{t}"] > 0 for t in ("wm", "gm", "csf"))
 
 
-def test_training_again_does_nothing_and_other_settings_are_refused(smoke_run, run_cli):
-    again = ("train", "--run", smoke_run, "--preset", "smoke", "--set", "precision=32-true")
-    before = (smoke_run / "vae.safetensors").stat().st_mtime_ns
+def test_training_again_does_nothing_and_other_settings_are_refused(own_run, run_cli):
+    again = ("train", "--run", own_run, "--preset", "smoke", "--set", "precision=32-true")
+    before = (own_run / "vae.safetensors").stat().st_mtime_ns
     assert run_cli(*again)[0] == 0
-    assert (smoke_run / "vae.safetensors").stat().st_mtime_ns == before
+    assert (own_run / "vae.safetensors").stat().st_mtime_ns == before
     code, _, err = run_cli(*again, "--set", "vae_stage.lr=0.1")
     assert code == 2 and "other settings" in err
 
@@ -292,9 +286,8 @@ def test_truncated_nifti_is_named(phantom, tmp_path, run_cli):
     assert not (tmp_path / "o").exists()
 
 
-def test_a_run_of_another_architecture_or_format_is_refused(smoke_run, tmp_path, run_cli):
-    run = tmp_path / "run"
-    shutil.copytree(smoke_run, run)
+def test_a_run_of_another_architecture_or_format_is_refused(own_run, run_cli):
+    run = own_run
     config = (run / "config.toml").read_text()
     (run / "config.toml").write_text(config.replace("latent_channels = 4", "latent_channels = 5"))
     one_line(

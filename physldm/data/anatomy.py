@@ -126,9 +126,8 @@ def _average_brain() -> Anatomy:
 
 def template(part: str) -> tuple[np.ndarray, np.ndarray]:
     """``gm``, ``wm`` or ``t1`` of the average brain as nilearn ships it, RAS+, at most 1; and its affine."""
-    file = (
-        resources.files("nilearn.datasets") / "data" / f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz"
-    )
+    data = resources.files("nilearn") / "datasets" / "data"  # importing nilearn.datasets takes seconds
+    file = data / f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz"
     with resources.as_file(file) as path:
         image = nib.as_closest_canonical(nib.load(path))
         data = np.asarray(image.dataobj, dtype=np.float32)
@@ -137,10 +136,11 @@ def template(part: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _ventricles(csf: np.ndarray, brain: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """The lateral ventricles: CSF deep in the brain, above the cisterns of the base."""
-    depth = ndimage.distance_transform_edt(brain)  # mm: the template's voxels are 1 mm
+    head, depth = _box_around(brain, 1), np.zeros(brain.shape)
+    depth[head] = ndimage.distance_transform_edt(brain[head])  # mm: the template's voxels are 1 mm
     height = affine[2, 3] + np.arange(csf.shape[2])
-    bodies, count = ndimage.label((csf > 0.75) & (depth > 25) & (height > -2))
-    sizes = ndimage.sum_labels(bodies > 0, bodies, range(1, count + 1))
+    bodies, _ = ndimage.label((csf > 0.75) & (depth > 25) & (height > -2))
+    sizes = np.bincount(bodies.ravel())[1:]
     left_and_right = 1 + np.argsort(sizes)[-2:]
     return ndimage.binary_dilation(np.isin(bodies, left_and_right), iterations=2)
 
@@ -151,17 +151,28 @@ def _without_false_ring(gm, wm, csf, t1, ventricles):
     A voxel half CSF and half WM looks like GM in T1w, so the template has GM there. What lies behind the shell tells
     caudate and thalamus, whose grey is real, from white matter. T1w brightness gives a mixture's two shares.
     """
+    # white matter is not equally bright everywhere: what is as bright as its darkest tenth holds no fluid
+    bright, dark = np.percentile(t1[wm > 0.95], 10), np.median(t1[ventricles & (csf > 0.95)])
+    # farther out nothing changes: the shell, one voxel behind it, and as far as a Gaussian of 1 mm reaches
+    box = _box_around(ventricles, int(SHELL_MM) + 1 + 4)
+    whole = np.stack([gm, wm, csf])
+    gm, wm, csf, t1, ventricles = (v[box] for v in (gm, wm, csf, t1, ventricles))
     near = ndimage.distance_transform_edt(~ventricles) < SHELL_MM
     behind = tuple(ndimage.distance_transform_edt(near, return_distances=False, return_indices=True))
     grey, white = (ndimage.gaussian_filter(v, 1.0)[behind] for v in (gm, wm))
     # 1 where four fifths of what lies behind are white, 0 where no more than half is
     doubt = np.clip((white / np.maximum(grey + white, 1e-6) - 0.5) / 0.3, 0, 1)
     doubt = near * ndimage.gaussian_filter(doubt * near, 1.0)
-    # white matter is not equally bright everywhere: what is as bright as its darkest tenth holds no fluid
-    bright, dark = np.percentile(t1[wm > 0.95], 10), np.median(t1[ventricles & (csf > 0.95)])
     fluid = np.clip((bright - t1) / (bright - dark), 0, 1)
     kept, mixed = 1 - doubt, doubt * (gm + wm + csf)
-    return kept * gm, kept * wm + mixed * (1 - fluid), kept * csf + mixed * fluid
+    whole[:, *box] = kept * gm, kept * wm + mixed * (1 - fluid), kept * csf + mixed * fluid
+    return whole
+
+
+def _box_around(where: np.ndarray, margin: int) -> tuple[slice, ...]:
+    """The smallest box that holds ``where``, and ``margin`` voxels more on every side that has them."""
+    (box,) = ndimage.find_objects(where.astype(np.int8))
+    return tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
 
 
 def _centred(brain: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,12 +230,17 @@ def _largest_piece(where: np.ndarray) -> np.ndarray:
 
 def _fluid_around(brain: np.ndarray, zoom: np.ndarray) -> np.ndarray:
     """CSF outside the brain, which FreeSurfer's ``aseg`` leaves unlabelled: what a closing by ``FLUID_MM`` fills."""
+    box = _box_around(brain, int(FLUID_MM / zoom.min()) + 2)  # farther out there is none
+    fluid, brain = np.zeros_like(brain), brain[box]
     grown = ndimage.distance_transform_edt(~brain, sampling=zoom) <= FLUID_MM
-    return (ndimage.distance_transform_edt(grown, sampling=zoom) > FLUID_MM) & ~brain
+    fluid[box] = (ndimage.distance_transform_edt(grown, sampling=zoom) > FLUID_MM) & ~brain
+    return fluid
 
 
 def _share(where: np.ndarray, corner: np.ndarray, zoom: np.ndarray) -> Float[np.ndarray, "X Y Z"]:
     """The share of each 1 mm voxel of the box that is ``where``: a Gaussian of 0.5 mm blurs the steps of the labels."""
+    if not where.any():
+        return np.zeros(SHAPE_MM, np.float32)
     first = np.floor(corner / zoom).astype(int) - 3
     last = np.ceil((corner + SHAPE_MM) / zoom).astype(int) + 3
     outside = [(max(0, -a), max(0, b - n)) for a, b, n in zip(first, last, where.shape, strict=True)]

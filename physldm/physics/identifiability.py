@@ -28,11 +28,15 @@ def tissue_values(*names: str) -> Float[Tensor, "n 3"]:
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def _predict(theta: Float[Tensor, "n 3"], protocol: Protocol) -> Float[Tensor, "n N"]:
+def _scan_by_scan(theta: Float[Tensor, "n 3"], protocol: Protocol) -> Sequence[Float[Tensor, " n"]]:
     maps = theta.exp().T[..., None]  # [3, n, 1]: a slice one pixel wide
     if isinstance(protocol, AcquisitionBatch):
-        return signal(maps[None], protocol)[0, :, :, 0].T
-    return torch.stack([signal(maps, a)[:, 0] for a in protocol], -1)
+        return signal(maps[None], protocol)[0, :, :, 0].unbind()
+    return [signal(maps, a)[:, 0] for a in protocol]
+
+
+def _predict(theta: Float[Tensor, "n 3"], protocol: Protocol) -> Float[Tensor, "n N"]:
+    return torch.stack(list(_scan_by_scan(theta, protocol)), -1)
 
 
 def _with_jacobian(theta: Tensor, protocol: Protocol) -> tuple[Float[Tensor, "n N"], Float[Tensor, "n N 3"]]:
@@ -40,11 +44,12 @@ def _with_jacobian(theta: Tensor, protocol: Protocol) -> tuple[Float[Tensor, "n 
     differentiable = isinstance(protocol, AcquisitionBatch) and protocol.tr.requires_grad
     with torch.enable_grad():
         theta = theta.detach().requires_grad_()
-        s = _predict(theta, protocol)
+        scans = _scan_by_scan(theta, protocol)
         rows = [
             torch.autograd.grad(one.sum(), theta, create_graph=differentiable, retain_graph=True)[0]
-            for one in s.unbind(-1)
+            for one in scans
         ]
+        s = torch.stack(list(scans), -1)
     return (s if differentiable else s.detach()), torch.stack(rows, -2)
 
 
