@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -200,12 +201,13 @@ class AcquisitionBatch:
         """From B rows of N acquisitions each."""
         if not rows or len({len(r) for r in rows}) != 1 or not rows[0]:
             raise AcquisitionError("acquisitions: expected B rows of N acquisitions each, N ≥ 1")
-        taken = {name for row in rows for a in row for name in SEQUENCES[a.sequence].takes}
-        values = {
-            name: torch.tensor([[float(a.settings.get(name, 0.0)) for a in row] for row in rows])
-            for name in FIELDS
-            if name in taken or name in ("te", "tr", "ti")
-        }
+        taken = {"te", "tr", "ti"}.union(*(SEQUENCES[a.sequence].takes for row in rows for a in row))
+        names = [name for name in FIELDS if name in taken]
+        # through numpy: a training step does this, and torch is twice as slow at it
+        table = np.array(
+            [[[a.settings.get(name, 0.0) for a in row] for row in rows] for name in names], "float32"
+        )
+        values = dict(zip(names, torch.from_numpy(table), strict=True))
         te, tr, ti = (values.pop(name) for name in ("te", "tr", "ti"))
         return cls(tuple(tuple(a.sequence for a in row) for row in rows), te, tr, ti, values)
 

@@ -165,6 +165,7 @@ def trace(
 
 # --- what each sequence plays -----------------------------------------------------------------------------------
 
+
 def _invert(a: Acquisition) -> list[Event]:
     return [Pulse(math.degrees(math.acos(-a.inversion_efficiency))), Spoil()]
 
@@ -196,9 +197,7 @@ def _inverted_turbo(a: Acquisition) -> list[Event]:
 
 def _readout(a: Acquisition, angle: float) -> list[Event]:
     echoes = range(a.train_length)
-    return [
-        e for n in echoes for e in _gradient_echo(angle * a.b1, a.te, a.echo_spacing, n == a.centre_echo)
-    ]
+    return [e for n in echoes for e in _gradient_echo(angle * a.b1, a.te, a.echo_spacing, n == a.centre_echo)]
 
 
 def _mprage(a: Acquisition) -> list[Event]:

@@ -80,13 +80,13 @@ def mprage_readout(
     Returns:
         Signal in the units of ``pd``, negative where the magnetisation is still inverted.
     """
-    wait = ti - centre_echo * echo_spacing
-    rest = tr - wait - train_length * echo_spacing
+    wait_time = ti - centre_echo * echo_spacing
+    wait, rest = recovered(wait_time, t1), recovered(tr - wait_time - train_length * echo_spacing, t1)
     after, f = pulse_train(flip_angle * b1, echo_spacing, t1), inversion_efficiency
     # −f Mz → recovery → train → recovery → Mz
-    mz = steady_mz(lambda m: relax(after(relax(-f * m, wait, t1), train_length), rest, t1), t1)
+    mz = steady_mz(lambda m: relax(after(relax(-f * m, wait), train_length), rest))
     sin, _ = sin_cos(flip_angle * b1, t1)
-    return pd * sin * after(relax(-f * mz, wait, t1), centre_echo) * e2_star(te, t2, t2_prime)
+    return pd * sin * after(relax(-f * mz, wait), centre_echo) * e2_star(te, t2, t2_prime)
 
 
 def _spoiled(pd: Tensor, t1: Tensor, t2: Tensor, te, tr, flip_angle, t2_prime) -> Tensor:
@@ -185,9 +185,7 @@ def bssfp(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle, b1=1.0) -> 
         ("te", "<", "tr − ti − ti2", lambda a: a.tr - a.ti - a.ti2),
     ),
 )  # fmt: skip
-def dir_(
-    pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, ti2, b1=1.0, inversion_efficiency=1.0
-) -> Tensor:
+def dir_(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, ti2, b1=1.0, inversion_efficiency=1.0) -> Tensor:
     """Double inversion recovery: two inversions null two tissues. TI lies between the inversions, TI2 after the second.
 
     Equation: eq-dir (Redpath and Smith 1994); exact for a gradient read-out.
@@ -207,14 +205,14 @@ def dir_(
         Signal in the units of ``pd``, of either sign.
     """
     sin, missing = sin_cos(90.0 * b1, t1)
+    rest, between, wait = (recovered(time, t1) for time in (tr - ti - ti2, ti, ti2))
 
     def period(mz):
-        first = relax((1 - missing) * mz, tr - ti - ti2, t1)
-        second = relax(-inversion_efficiency * first, ti, t1)
-        return relax(-inversion_efficiency * second, ti2, t1)
+        before = relax((1 - missing) * mz, rest)
+        return relax(-inversion_efficiency * relax(-inversion_efficiency * before, between), wait)
 
     # perfect pulses: PD · (1 − 2 E1(TI2) + 2 E1(TI + TI2) − E1(TR)) · E2(TE)
-    return pd * steady_mz(period, t1) * sin * e(te, t2)
+    return pd * steady_mz(period) * sin * e(te, t2)
 
 
 @sequence(
@@ -240,12 +238,13 @@ def psir(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, b1=1.0, inversion_ef
         Signal in the units of ``pd``, negative where the magnetisation is still inverted.
     """
     sin, missing = sin_cos(90.0 * b1, t1)
+    rest, wait = recovered(tr - ti, t1), recovered(ti, t1)
 
     def period(mz):
-        return relax(-inversion_efficiency * relax((1 - missing) * mz, tr - ti, t1), ti, t1)
+        return relax(-inversion_efficiency * relax((1 - missing) * mz, rest), wait)
 
     # perfect pulses: PD · (1 − 2 E1(TI) + E1(TR)) · E2(TE)
-    return pd * steady_mz(period, t1) * sin * e(te, t2)
+    return pd * steady_mz(period) * sin * e(te, t2)
 
 
 @sequence(
@@ -288,15 +287,21 @@ def mp2rage(
     # near a null of one read-out the ratio magnifies rounding, hence double precision
     t1 = t1.double()
     train = train_length * echo_spacing
-    wait = ti - centre_echo * echo_spacing
-    rest = tr - ti2 - (train_length - centre_echo) * echo_spacing
+    wait, between, rest = (
+        recovered(time, t1)
+        for time in (
+            ti - centre_echo * echo_spacing,
+            ti2 - ti - train,
+            tr - ti2 - (train_length - centre_echo) * echo_spacing,
+        )
+    )
     first, second = (pulse_train(angle * b1, echo_spacing, t1) for angle in (flip_angle, flip_angle2))
     f = inversion_efficiency
 
     def before_second(m):
-        return relax(first(relax(-f * m, wait, t1), train_length), ti2 - ti - train, t1)
+        return relax(first(relax(-f * m, wait), train_length), between)
 
-    mz = steady_mz(lambda m: relax(second(before_second(m), train_length), rest, t1), t1)
-    s1 = sin_cos(flip_angle * b1, t1)[0] * first(relax(-f * mz, wait, t1), centre_echo)
+    mz = steady_mz(lambda m: relax(second(before_second(m), train_length), rest))
+    s1 = sin_cos(flip_angle * b1, t1)[0] * first(relax(-f * mz, wait), centre_echo)
     s2 = sin_cos(flip_angle2 * b1, t1)[0] * second(before_second(mz), centre_echo)
     return torch.where(pd > 0, s1 * s2 / (s1**2 + s2**2), 0.0).to(pd.dtype)

@@ -6,6 +6,8 @@ efficiency of its own instead, for scanners invert by pulses that a weak field h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from .eq1 import ECHO_FITS
@@ -72,11 +74,13 @@ def flair_exact(
     """
     sin, cos, turned = _pulses(b1, t1)
 
-    def period(mz):
-        echo = relax(turned * relax(cos * mz, te / 2, t1), tr - ti - te / 2, t1)
-        return relax(-inversion_efficiency * echo, ti, t1)
+    half, rest, wait = (recovered(time, t1) for time in (te / 2, tr - ti - te / 2, ti))
 
-    return pd * steady_mz(period, t1) * sin**3 * e(te, t2)
+    def period(mz):
+        echo = relax(turned * relax(cos * mz, half), rest)
+        return relax(-inversion_efficiency * echo, wait)
+
+    return pd * steady_mz(period) * sin**3 * e(te, t2)
 
 
 def _train_fits(words: str, time) -> tuple:
@@ -101,19 +105,14 @@ INVERTED_TRAIN_FITS = (
 )
 
 
-def _after_train(mz, echo_spacing, train_length, cos, turned, t1: Tensor) -> Tensor:
-    """Mz right after the last pulse of a train, half an echo spacing before the last echo.
-
-    Args:
-        mz: before the excitation.
-        cos: what the excitation leaves of Mz.
-        turned: what a refocusing pulse leaves of it, −1 at 180°.
-    """
-    # a pulse and the recovery for ES before it: Mz → turned (1 − (1 − Mz) E1(ES)), towards a limit
-    u = recovered(echo_spacing, t1)
+def _train(echo_spacing, train_length, cos, turned, t1: Tensor) -> Callable[[float | Tensor], Tensor]:
+    """What a train makes of the Mz before its excitation: Mz right after its last pulse, half an echo spacing before
+    its last echo. ``cos`` is what the excitation leaves of Mz, ``turned`` what a refocusing pulse leaves of it."""
+    # a recovery for ES and a pulse: Mz → turned (1 − (1 − Mz) E1(ES)), towards a limit
+    half, u = recovered(echo_spacing / 2, t1), recovered(echo_spacing, t1)
     limit = turned * u / (1 - turned + turned * u)
-    first = turned * relax(cos * mz, echo_spacing / 2, t1)
-    return limit + (turned * (1 - u)) ** (train_length - 1) * (first - limit)
+    left = (turned * (1 - u)) ** (train_length - 1)
+    return lambda mz: limit + left * (turned * relax(cos * mz, half) - limit)
 
 
 @sequence(
@@ -148,10 +147,9 @@ def tse(
         Signal in the units of ``pd``.
     """
     sin, cos, turned = _pulses(b1, t1)
-    rest = tr - (train_length - 0.5) * echo_spacing
-    mz = steady_mz(
-        lambda m: relax(_after_train(m, echo_spacing, train_length, cos, turned, t1), rest, t1), t1
-    )
+    after = _train(echo_spacing, train_length, cos, turned, t1)
+    rest = recovered(tr - (train_length - 0.5) * echo_spacing, t1)
+    mz = steady_mz(lambda m: relax(after(m), rest))
     # PD · Mz(TR) · sin α · E2(TE_eff)
     return pd * mz * sin * e(te if effective_te is None else effective_te, t2)
 
@@ -160,14 +158,11 @@ def _inverted_train(
     pd, t1, t2, effective_te, tr, ti, echo_spacing, train_length, b1, inversion_efficiency
 ) -> Tensor:
     sin, cos, turned = _pulses(b1, t1)
-    rest = tr - ti - (train_length - 0.5) * echo_spacing
-
-    def period(mz):
-        before = relax(_after_train(mz, echo_spacing, train_length, cos, turned, t1), rest, t1)
-        return relax(-inversion_efficiency * before, ti, t1)
-
+    after, f = _train(echo_spacing, train_length, cos, turned, t1), inversion_efficiency
+    rest, wait = recovered(tr - ti - (train_length - 0.5) * echo_spacing, t1), recovered(ti, t1)
+    mz = steady_mz(lambda m: relax(-f * relax(after(m), rest), wait))
     # PD · Mz(TI) · sin α · E2(TE_eff)
-    return pd * steady_mz(period, t1) * sin * e(effective_te, t2)
+    return pd * mz * sin * e(effective_te, t2)
 
 
 @sequence(

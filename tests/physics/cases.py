@@ -6,7 +6,6 @@ import torch
 
 from physldm.physics import SEQUENCES, Acquisition, AcquisitionError
 
-
 # Trains of refocusing pulses: their closed forms are exact at a b1 of 1 only.
 TRAINS = ("tse", "ir_tse", "flair_tse")
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from physldm.physics import SEQUENCES, Acquisition, AcquisitionBatch, signal
-from physldm.physics.bloch import Delay, Pulse, Refocus, Spoil, bloch_signal, steady_state, trace
-from physldm.physics.bloch import Read
+from physldm.physics.bloch import Delay, Pulse, Read, Refocus, Spoil, bloch_signal, steady_state, trace
 
 from .cases import TRAINS, tissues
 

@@ -20,9 +20,7 @@ from physldm.physics.sequences import Field, sequence
 @pytest.fixture
 def added():
     """A setting (the efficiency of a preparation pulse), a count, and a sequence that has both."""
-    FIELDS["efficiency"] = Field(
-        "efficiency", "share that is inverted", "", "ShareInverted", (0.5, 1.0), 1.0
-    )
+    FIELDS["efficiency"] = Field("efficiency", "share that is inverted", "", "ShareInverted", (0.5, 1.0), 1.0)
     FIELDS["repeats"] = Field("repeats", "how often", "", "Repeats", (0, 9), whole=True, may_be_zero=True)
 
     @sequence(
