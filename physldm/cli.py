@@ -245,6 +245,7 @@ def lpips(
 Seconds = Annotated[float | None, typer.Option(help="seconds")]
 Degrees = Annotated[float | None, typer.Option(help="degrees")]
 Count = Annotated[int | None, typer.Option(help="echoes")]
+Share = Annotated[float | None, typer.Option(help="1 where pulses are perfect")]
 
 
 @app.command()
@@ -264,6 +265,8 @@ def scan(
     centre_echo: Count = None,
     effective_te: Seconds = None,
     t2_prime: Seconds = None,
+    b1: Share = None,
+    inversion_efficiency: Share = None,
     magnitude: Annotated[bool, typer.Option(help="lose the sign, as most scanners do")] = False,
 ) -> None:
     """Scan tissue maps with any sequence and any settings; the signal is signed."""

@@ -28,6 +28,16 @@ class Pulse:
 
 
 @dataclass(frozen=True)
+class Refocus:
+    """A pulse by ``angle`` degrees about x between two equal crushers, averaged over all that they turn a voxel by.
+
+    At 180° it is the pulse alone. At others what it does not refocus is gone, for good.
+    """
+
+    angle: float
+
+
+@dataclass(frozen=True)
 class Delay:
     """Free precession and relaxation for ``time`` seconds, at least 0."""
 
@@ -48,20 +58,34 @@ class Read:
     """The moment at which the scanner listens."""
 
 
-Event = Pulse | Delay | Spoil | Read
+Event = Pulse | Refocus | Delay | Spoil | Read
 Map = tuple[Tensor, Tensor]  # A [..., 3, 3] and b [..., 3]
+
+
+def _turn(angle: float, about: str) -> Tensor:
+    """A right-handed rotation, degrees."""
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    turn = {
+        "x": [[1, 0, 0], [0, cos, -sin], [0, sin, cos]],
+        "y": [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]],
+        "z": [[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]],
+    }[about]
+    return torch.tensor(turn, dtype=torch.float64)
+
+
+def _crushed(angle: float) -> Tensor:
+    """The mean of rotations about z, x and z; no term of it turns faster than twice the crusher's phase."""
+    crushers = [_turn(phase, "z") for phase in range(0, 360, 60)]
+    return torch.stack([c @ _turn(angle, "x") @ c for c in crushers]).mean(0)
 
 
 def _map(event: Event, t1: Tensor, t2: Tensor, offset: Tensor) -> Map:
     a = torch.zeros(*t1.shape, 3, 3, dtype=torch.float64)
     b = torch.zeros(*t1.shape, 3, dtype=torch.float64)
     if isinstance(event, Pulse):
-        cos, sin = math.cos(math.radians(event.angle)), math.sin(math.radians(event.angle))
-        turn = {
-            "y": [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]],
-            "x": [[1, 0, 0], [0, cos, -sin], [0, sin, cos]],
-        }[event.about]
-        a[:] = torch.tensor(turn, dtype=torch.float64)
+        a[:] = _turn(event.angle, event.about)
+    elif isinstance(event, Refocus):
+        a[:] = _crushed(event.angle)
     elif isinstance(event, Spoil):
         a[..., 2, 2] = 1.0
     else:
@@ -141,7 +165,9 @@ def trace(
 
 # --- what each sequence plays -----------------------------------------------------------------------------------
 
-INVERT = (Pulse(180.0), Spoil())
+
+def _invert(a: Acquisition) -> list[Event]:
+    return [Pulse(math.degrees(math.acos(-a.inversion_efficiency))), Spoil()]
 
 
 def _gradient_echo(angle: float, te: float, period: float, read: bool = True) -> list[Event]:
@@ -150,30 +176,34 @@ def _gradient_echo(angle: float, te: float, period: float, read: bool = True) ->
 
 def _spin_echo(a: Acquisition, period: float) -> list[Event]:
     half = Delay(a.te / 2)
-    return [Pulse(90.0), half, Pulse(180.0, "x"), half, Read(), Delay(period - a.te), Spoil()]
+    return [Pulse(90.0 * a.b1), half, Refocus(180.0 * a.b1), half, Read(), Delay(period - a.te), Spoil()]
 
 
-def _turbo(a: Acquisition) -> list[Event]:
+def _turbo(a: Acquisition, period: float) -> list[Event]:
     half, middle = Delay(a.echo_spacing / 2), round(a.effective_te / a.echo_spacing)
     if abs(middle * a.echo_spacing - a.effective_te) > 1e-9 or not 1 <= middle <= a.train_length:
         raise ValueError(
             f"effective_te: found {a.effective_te:g} s, expected the time of an echo of the train to play it"
         )
-    events: list[Event] = [Pulse(90.0)]
+    events: list[Event] = [Pulse(90.0 * a.b1)]
     for echo in range(1, a.train_length + 1):
-        events += [half, Pulse(180.0, "x"), half, *([Read()] if echo == middle else [])]
-    return [*events, Delay(a.tr - a.train_length * a.echo_spacing), Spoil()]
+        events += [half, Pulse(180.0 * a.b1, "x"), half, *([Read()] if echo == middle else [])]
+    return [*events, Delay(period - a.train_length * a.echo_spacing), Spoil()]
+
+
+def _inverted_turbo(a: Acquisition) -> list[Event]:
+    return [*_invert(a), Delay(a.ti), *_turbo(a, a.tr - a.ti)]
 
 
 def _readout(a: Acquisition, angle: float) -> list[Event]:
     echoes = range(a.train_length)
-    return [e for n in echoes for e in _gradient_echo(angle, a.te, a.echo_spacing, read=n == a.centre_echo)]
+    return [e for n in echoes for e in _gradient_echo(angle * a.b1, a.te, a.echo_spacing, n == a.centre_echo)]
 
 
 def _mprage(a: Acquisition) -> list[Event]:
     wait = a.ti - a.centre_echo * a.echo_spacing
     rest = a.tr - wait - a.train_length * a.echo_spacing
-    return [*INVERT, Delay(wait), *_readout(a, a.flip_angle), Delay(rest)]
+    return [*_invert(a), Delay(wait), *_readout(a, a.flip_angle), Delay(rest)]
 
 
 def _mp2rage(a: Acquisition) -> list[Event]:
@@ -181,26 +211,29 @@ def _mp2rage(a: Acquisition) -> list[Event]:
     between = a.ti2 - a.ti - train
     rest = a.tr - a.ti2 - train + a.centre_echo * a.echo_spacing
     first, second = _readout(a, a.flip_angle), _readout(a, a.flip_angle2)
-    return [*INVERT, Delay(wait), *first, Delay(between), *second, Delay(rest)]
+    return [*_invert(a), Delay(wait), *first, Delay(between), *second, Delay(rest)]
 
 
 def _balanced(a: Acquisition) -> list[Event]:
-    rest = Delay(a.tr - a.te)
-    return [Pulse(a.flip_angle), Delay(a.te), Read(), rest, Pulse(-a.flip_angle), Delay(a.te), rest]
+    rest, angle = Delay(a.tr - a.te), a.flip_angle * a.b1
+    return [Pulse(angle), Delay(a.te), Read(), rest, Pulse(-angle), Delay(a.te), rest]
 
 
 PULSES: dict[str, Callable[[Acquisition], list[Event]]] = {
     "spin_echo_exact": lambda a: _spin_echo(a, a.tr),
-    "flair_exact": lambda a: [*INVERT, Delay(a.ti), *_spin_echo(a, a.tr - a.ti)],
-    "tse": _turbo,
+    "flair_exact": lambda a: [*_invert(a), Delay(a.ti), *_spin_echo(a, a.tr - a.ti)],
+    "tse": lambda a: _turbo(a, a.tr),
+    "ir_tse": _inverted_turbo,
+    "flair_tse": _inverted_turbo,
     "mprage_readout": _mprage,
-    "spgr": lambda a: _gradient_echo(a.flip_angle, a.te, a.tr),
-    "gre": lambda a: _gradient_echo(a.flip_angle, a.te, a.tr),
+    "spgr": lambda a: _gradient_echo(a.flip_angle * a.b1, a.te, a.tr),
+    "gre": lambda a: _gradient_echo(a.flip_angle * a.b1, a.te, a.tr),
     "bssfp": _balanced,
     "dir": lambda a: [
-        *INVERT, Delay(a.ti), *INVERT, Delay(a.ti2), *_gradient_echo(90.0, a.te, a.tr - a.ti - a.ti2),
+        *_invert(a), Delay(a.ti), *_invert(a), Delay(a.ti2),
+        *_gradient_echo(90.0 * a.b1, a.te, a.tr - a.ti - a.ti2),
     ],
-    "psir": lambda a: [*INVERT, Delay(a.ti), *_gradient_echo(90.0, a.te, a.tr - a.ti)],
+    "psir": lambda a: [*_invert(a), Delay(a.ti), *_gradient_echo(90.0 * a.b1, a.te, a.tr - a.ti)],
     "mp2rage": _mp2rage,
 }  # fmt: skip
 
@@ -222,10 +255,23 @@ SHARES = 0.5 / (math.pi * (1 + SPREAD**2))
 SHARES = SHARES / SHARES.sum()
 
 
+def _isochromats(a: Acquisition) -> tuple[Tensor, Tensor]:
+    """Off-resonance in Hz of what a voxel is played as, and the share of each: ``[n]``, ``[n]``."""
+    if not math.isinf(a.settings.get("t2_prime", math.inf)):
+        return SPREAD / (2 * math.pi * a.t2_prime), SHARES
+    if "train_length" in a.settings and SEQUENCES[a.sequence].refocused and a.b1 != 1:
+        # each half echo spacing turns them by another whole part of 360°, as a train's crushers do
+        n = 6 * a.train_length + 5
+        turns = torch.arange(n, dtype=torch.float64)
+        return 2 * turns / (n * a.echo_spacing), torch.full_like(turns, 1 / n)
+    return torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+
+
 def bloch_signal(acquisition: Acquisition, pd, t1, t2) -> Float[Tensor, "*shape"]:
     """The signal of a sequence played pulse by pulse to its steady state: slow, and nobody's closed form.
 
-    Eq. 1's sequences are played as the exact ones that they stand for, a T2′ as a Lorentzian spread of field.
+    Eq. 1's sequences are played as the exact ones that they stand for, a T2′ as a Lorentzian spread of field; a train of
+    refocusing pulses that are not of 180° with its stimulated echoes, which the closed forms neglect.
 
     Args:
         acquisition: what is played.
@@ -238,11 +284,10 @@ def bloch_signal(acquisition: Acquisition, pd, t1, t2) -> Float[Tensor, "*shape"
     """
     a = exact(acquisition)
     pd, t1, t2 = _columns(pd, t1, t2)
-    even = math.isinf(a.settings.get("t2_prime", math.inf))
-    offset = torch.zeros(1) if even else SPREAD / (2 * math.pi * a.t2_prime)
+    offset, shares = _isochromats(a)
     m = steady_state(PULSES[a.sequence](a), t1[..., None], t2[..., None], offset)
     # pulses about y: the echo lies along x
-    s = m[..., 0, 0] if even else (SHARES * m[..., 0]).sum(-1)
+    s = (shares * m[..., 0]).sum(-1)
     if a.sequence == "mp2rage":
         return s[0] * s[1] / (s[0] ** 2 + s[1] ** 2)
     return pd * s[0]

@@ -19,9 +19,9 @@ def recovered(time, t1: Tensor) -> Tensor:
     return 2 * h / (1 + h)
 
 
-def relax(mz, time, t1: Tensor) -> Tensor:
-    """Mz after ``time`` of recovery towards 1: 1 − (1 − Mz) E1(time)."""
-    return mz + (1 - mz) * recovered(time, t1)
+def relax(mz, share: Tensor):
+    """Mz after a time in which it recovers by ``share`` = 1 − E1(time) of what it lacks: 1 − (1 − Mz) E1(time)."""
+    return mz + (1 - mz) * share
 
 
 def e2_star(te, t2: Tensor, t2_prime) -> Tensor:
@@ -68,8 +68,8 @@ def pulse_train(flip_angle, echo_spacing, t1: Tensor) -> Callable[..., Tensor]:
     return lambda mz, n: steady + q**n * (mz - steady)
 
 
-def steady_mz(period: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
+def steady_mz(period: Callable) -> Tensor:
     """The Mz that a period gives back: every period maps Mz to a + b Mz, so it is a / (1 − b)."""
-    a = period(torch.zeros_like(like))
-    b = period(torch.ones_like(like)) - a
+    a = period(0.0)
+    b = period(1.0) - a
     return a / (1 - b)

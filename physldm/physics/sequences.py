@@ -4,8 +4,13 @@ Every equation takes tensors that broadcast against each other (numbers may stan
 broadcast shape, is signed, and can be differentiated in each argument. T1 and T2 below 1 ns or above 30 years count
 as these: there every equation has reached its limit.
 
-To add a sequence, write its equation here below a ``@sequence(...)``; :func:`physldm.physics.signal`, the command
-line, the widgets and the book's list of sequences then know it. A new setting is an entry of ``FIELDS``.
+The first rows are Eq. 1 of the paper (:mod:`~physldm.physics.eq1`) and the exact echoes of 180° pulses
+(:mod:`~physldm.physics.spin_echoes`). To add a sequence, write its equation here below a ``@sequence(...)``;
+:func:`physldm.physics.signal`, the command line, the widgets and the book's list of sequences then know it. A new
+setting is an entry of ``FIELDS``.
+
+``b1`` turns by as much more or less every pulse but inversions: these have an ``inversion_efficiency`` f of their own,
+1 where they are perfect, 0 where they only saturate. An inversion leaves −f Mz, as a pulse of arccos(−f) does.
 """
 
 from __future__ import annotations
@@ -15,185 +20,20 @@ import math
 import torch
 from torch import Tensor
 
+from .eq1 import ECHO_FITS, INVERSION_FITS, flair, mprage, spin_echo
 from .relaxation import e, e2_star, pulse_train, recovered, relax, sin_cos, steady_mz, t1_star
+from .spin_echoes import flair_exact, flair_tse, ir_tse, spin_echo_exact, tse
 from .table import FIELDS, SEQUENCES, Field, SequenceModel, sequence
 
 __all__ = [
-    "FIELDS", "SEQUENCES", "Field", "SequenceModel", "bssfp", "dir_", "flair", "flair_exact", "gre", "mp2rage",
-    "mprage", "mprage_readout", "psir", "sequence", "spgr", "spin_echo", "spin_echo_exact", "t1_star", "tse",
+    "FIELDS", "SEQUENCES", "Field", "SequenceModel", "bssfp", "dir_", "flair", "flair_exact", "flair_tse",
+    "gre", "ir_tse", "mp2rage", "mprage", "mprage_readout", "psir", "sequence", "spgr", "spin_echo", "spin_echo_exact",
+    "t1_star", "tse",
 ]  # fmt: skip
 
-# --- Eq. 1 of the paper, as printed ------------------------------------------------------------------------------
-
-
-ECHO_FITS = (("te", "<", "tr", lambda a: a.tr),)
-INVERSION_FITS = (("ti", "<", "tr", lambda a: a.tr), ("te", "<", "tr − ti", lambda a: a.tr - a.ti))
-
-
-@sequence(
-    "MPRAGE (Eq. 1)", "T1w", {"tr": 2.4, "ti": 1.0},
-    defaults={"te": 0.003}, carried=("te",), limits=INVERSION_FITS, stands_for="mprage_readout",
-)  # fmt: skip
-def mprage(pd: Tensor, t1: Tensor, t2: Tensor, *, tr, ti, te=0.0) -> Tensor:
-    """T1-weighted MPRAGE: inversion every TR, read TI after it, at a vanishing flip angle.
-
-    Equation: eq-mprage (Eq. 1 of the paper, first line). Eq. 1 has no decay by T2, so ``te`` only counts
-    when it is given, and :func:`physldm.physics.signal` never gives it.
-
-    Args:
-        pd: proton density, arbitrary units.
-        t1: seconds.
-        t2: seconds.
-        tr: seconds.
-        ti: seconds.
-        te: seconds.
-
-    Returns:
-        Signal in the units of ``pd``, negative where the magnetisation is still inverted.
-    """
-    # PD · (1 − 2 E1(TI) / (1 + E1(TR)))
-    s = torch.addcmul(pd, pd, e(ti, t1) / (1 + e(tr, t1)), value=-2)
-    return s * e(te, t2) if isinstance(te, Tensor) or te != 0 else s
-
-
-@sequence(
-    "spin echo (Eq. 1)", "T2w", {"te": 0.1, "tr": 3.2},
-    limits=ECHO_FITS, stands_for="spin_echo_exact", refocused=True,
-)  # fmt: skip
-def spin_echo(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr) -> Tensor:
-    """Spin echo: a 90° pulse every TR, its echo read TE later.
-
-    Equation: eq-spin-echo (Eq. 1 of the paper, second line); exact for TE → 0.
-
-    Args:
-        pd: proton density, arbitrary units.
-        t1: seconds.
-        t2: seconds.
-        te: seconds.
-        tr: seconds.
-
-    Returns:
-        Signal in the units of ``pd``, never negative.
-    """
-    # PD · (1 − E1(TR)) · E2(TE)
-    return pd * recovered(tr, t1) * e(te, t2)
-
-
-@sequence(
-    "FLAIR (Eq. 1)", "FLAIR", {"te": 0.09, "tr": 9.0, "ti": 2.5},
-    limits=INVERSION_FITS, stands_for="flair_exact", refocused=True,
-)  # fmt: skip
-def flair(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
-    """FLAIR: inversion, 90° pulse after TI, echo at TE, all repeated every TR.
-
-    Equation: eq-flair (Eq. 1 of the paper, third line); exact for a gradient read-out.
-
-    Args:
-        pd: proton density, arbitrary units.
-        t1: seconds.
-        t2: seconds.
-        te: seconds.
-        tr: seconds.
-        ti: seconds.
-
-    Returns:
-        Signal in the units of ``pd``, negative where the magnetisation is still inverted.
-    """
-    # PD · (1 − 2 E1(TI) + E1(TR)) · E2(TE)
-    return pd * (1 + torch.add(e(tr, t1), e(ti, t1), alpha=-2)) * e(te, t2)
-
-
-# --- the same three, exact -------------------------------------------------------------------------------------
-
-
-@sequence("spin echo", "T2w", {"te": 0.1, "tr": 3.2}, limits=ECHO_FITS, refocused=True)
-def spin_echo_exact(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr) -> Tensor:
-    """Spin echo with its refocusing pulse: the 180° at TE/2 also turns over what has recovered till then.
-
-    Equation: eq-spin-echo-exact
-
-    Args:
-        pd: proton density, arbitrary units.
-        t1: seconds.
-        t2: seconds.
-        te: seconds.
-        tr: seconds.
-
-    Returns:
-        Signal in the units of ``pd``.
-    """
-    # PD · (1 − 2 E1(TR − TE/2) + E1(TR)) · E2(TE)
-    return pd * (2 * recovered(tr - te / 2, t1) - recovered(tr, t1)) * e(te, t2)
-
-
-@sequence(
-    "FLAIR", "FLAIR", {"te": 0.09, "tr": 9.0, "ti": 2.5},
-    limits=(*ECHO_FITS, ("ti", "<", "tr − te", lambda a: a.tr - a.te)), refocused=True,
-)  # fmt: skip
-def flair_exact(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
-    """FLAIR with a spin-echo read-out; TI from the inversion to the 90° pulse.
-
-    Equation: eq-flair-exact
-
-    Args:
-        pd: proton density, arbitrary units.
-        t1: seconds.
-        t2: seconds.
-        te: seconds.
-        tr: seconds.
-        ti: seconds.
-
-    Returns:
-        Signal in the units of ``pd``, negative where the magnetisation is still inverted.
-    """
-    # PD · (1 − 2 E1(TI) + 2 E1(TR − TE/2) − E1(TR)) · E2(TE);   E = 1 − (1 − E)
-    mz = 2 * recovered(ti, t1) - 2 * recovered(tr - te / 2, t1) + recovered(tr, t1)
-    return pd * mz * e(te, t2)
-
-
-@sequence(
-    "turbo spin echo", "T2w", {"te": 0.1, "tr": 3.2},
-    defaults={
-        "echo_spacing": 0.01,
-        "train_length": lambda a: max(1, 2 * round(a.te / a.echo_spacing) - 1),
-        "effective_te": lambda a: a.te,
-    },
-    carried=("te",), refocused=True, limits=(
-        ("train_length", "<", "tr / echo_spacing", lambda a: a.tr / a.echo_spacing),
-        ("te", "≥", "echo_spacing", lambda a: a.echo_spacing),
-        ("te", "≤", "train_length · echo_spacing", lambda a: a.train_length * a.echo_spacing),
-    ),
-)  # fmt: skip
-def tse(
-    pd: Tensor, t1: Tensor, t2: Tensor, *, effective_te=None, tr, echo_spacing, train_length, te=None
-) -> Tensor:
-    """Turbo spin echo: a 90° pulse and a train of 180° pulses; contrast is that of the echo in the middle of k-space.
-
-    Equation: eq-tse. The train turns Mz over once an echo and so keeps it near zero; only after it does Mz recover.
-    SPACE and its like refocus by small, changing angles: they decay less than their TE says, which is what
-    ``effective_te`` is for (Mugler 2014); their Mz during the train is not modelled.
-
-    Args:
-        pd: proton density, arbitrary units.
-        t1: seconds.
-        t2: seconds.
-        effective_te: contrast-equivalent TE, seconds; by default ``te``, when the echo of k-space's centre comes.
-        tr: seconds.
-        echo_spacing: seconds.
-        train_length: number of echoes.
-
-    Returns:
-        Signal in the units of ``pd``.
-    """
-    # after the k-th pulse Mz is −(1 − (1 − Mz) E1(ES)): it runs to −tanh(ES / 2T1) with the factor −E1(ES)
-    limit = -torch.tanh(echo_spacing / (2 * t1))
-    first = -recovered(echo_spacing / 2, t1)
-    last = limit + (-e(echo_spacing, t1)) ** (train_length - 1) * (first - limit)
-    # PD · Mz(TR) · E2(TE_eff)
-    mz = relax(last, tr - (train_length - 0.5) * echo_spacing, t1)
-    return pd * mz * e(te if effective_te is None else effective_te, t2)
-
-
+# --- trains of gradient echoes ------------------------------------------------------------------------------------
+B1 = {"b1": 1.0}
+IMPERFECT = {**B1, "inversion_efficiency": 1.0}
 READOUT = {
     "flip_angle": 8.0,
     "echo_spacing": 0.0071,
@@ -212,11 +52,11 @@ TRAIN_FITS = (
 
 @sequence(
     "MPRAGE with its read-out", "T1w", {"tr": 2.4, "ti": 1.0},
-    defaults={**READOUT, "te": 0.0, "t2_prime": math.inf}, limits=TRAIN_FITS,
+    defaults={**READOUT, "te": 0.0, "t2_prime": math.inf, **IMPERFECT}, limits=TRAIN_FITS,
 )  # fmt: skip
 def mprage_readout(
     pd: Tensor, t1: Tensor, t2: Tensor, *, tr, ti, flip_angle, echo_spacing, train_length, centre_echo,
-    te=0.0, t2_prime=math.inf,
+    te=0.0, t2_prime=math.inf, b1=1.0, inversion_efficiency=1.0,
 ) -> Tensor:  # fmt: skip
     """MPRAGE as it is played: inversion, a wait, a train of small pulses, a wait. TI ends at the pulse of k-space's centre.
 
@@ -234,17 +74,19 @@ def mprage_readout(
         flip_angle: degrees.
         train_length: pulses after an inversion.
         centre_echo: pulses before k-space's centre.
+        b1: factor on every flip angle.
+        inversion_efficiency: f; an inversion leaves −f Mz.
 
     Returns:
         Signal in the units of ``pd``, negative where the magnetisation is still inverted.
     """
-    wait = ti - centre_echo * echo_spacing
-    rest = tr - wait - train_length * echo_spacing
-    after = pulse_train(flip_angle, echo_spacing, t1)
-    # −Mz → recovery → train → recovery → Mz
-    mz = steady_mz(lambda m: relax(after(relax(-m, wait, t1), train_length), rest, t1), t1)
-    sin, _ = sin_cos(flip_angle, t1)
-    return pd * sin * after(relax(-mz, wait, t1), centre_echo) * e2_star(te, t2, t2_prime)
+    wait_time = ti - centre_echo * echo_spacing
+    wait, rest = recovered(wait_time, t1), recovered(tr - wait_time - train_length * echo_spacing, t1)
+    after, f = pulse_train(flip_angle * b1, echo_spacing, t1), inversion_efficiency
+    # −f Mz → recovery → train → recovery → Mz
+    mz = steady_mz(lambda m: relax(after(relax(-f * m, wait), train_length), rest))
+    sin, _ = sin_cos(flip_angle * b1, t1)
+    return pd * sin * after(relax(-f * mz, wait), centre_echo) * e2_star(te, t2, t2_prime)
 
 
 def _spoiled(pd: Tensor, t1: Tensor, t2: Tensor, te, tr, flip_angle, t2_prime) -> Tensor:
@@ -259,9 +101,9 @@ def _spoiled(pd: Tensor, t1: Tensor, t2: Tensor, te, tr, flip_angle, t2_prime) -
 
 @sequence(
     "spoiled gradient echo", "T1w", {"te": 0.004, "tr": 0.02, "flip_angle": 20.0},
-    defaults={"t2_prime": math.inf}, limits=ECHO_FITS,
+    defaults={"t2_prime": math.inf, **B1}, limits=ECHO_FITS,
 )  # fmt: skip
-def spgr(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle, t2_prime=math.inf) -> Tensor:
+def spgr(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle, t2_prime=math.inf, b1=1.0) -> Tensor:
     """Spoiled gradient echo (FLASH): a pulse α every TR, its transverse rest destroyed before the next.
 
     Equation: eq-spgr (Ernst and Anderson 1966; Haase et al. 1986). Brightest at the Ernst angle, cos α = E1(TR).
@@ -274,18 +116,19 @@ def spgr(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle, t2_prime=mat
         tr: seconds.
         flip_angle: degrees.
         t2_prime: seconds; without it T2* = T2.
+        b1: factor on every flip angle.
 
     Returns:
         Signal in the units of ``pd``.
     """
-    return _spoiled(pd, t1, t2, te, tr, flip_angle, t2_prime)
+    return _spoiled(pd, t1, t2, te, tr, flip_angle * b1, t2_prime)
 
 
 @sequence(
     "gradient echo, T2*-weighted", "T2starw", {"te": 0.02, "tr": 0.6, "flip_angle": 20.0},
-    defaults={"t2_prime": 0.1}, limits=ECHO_FITS,
+    defaults={"t2_prime": 0.1, **B1}, limits=ECHO_FITS,
 )  # fmt: skip
-def gre(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle, t2_prime) -> Tensor:
+def gre(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle, t2_prime, b1=1.0) -> Tensor:
     """Gradient echo read late: the steady state of :func:`spgr`, where the uneven field counts.
 
     Equation: eq-gre. No pulse refocuses what the field dephases, so the signal decays with T2*.
@@ -298,18 +141,19 @@ def gre(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle, t2_prime) -> 
         tr: seconds.
         flip_angle: degrees.
         t2_prime: seconds, a property of shim and tissue.
+        b1: factor on every flip angle.
 
     Returns:
         Signal in the units of ``pd``.
     """
-    return _spoiled(pd, t1, t2, te, tr, flip_angle, t2_prime)
+    return _spoiled(pd, t1, t2, te, tr, flip_angle * b1, t2_prime)
 
 
 @sequence(
     "balanced SSFP", "T2w", {"tr": 0.005, "flip_angle": 45.0},
-    defaults={"te": lambda a: a.tr / 2}, limits=ECHO_FITS,
+    defaults={"te": lambda a: a.tr / 2, **B1}, limits=ECHO_FITS,
 )  # fmt: skip
-def bssfp(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle) -> Tensor:
+def bssfp(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle, b1=1.0) -> Tensor:
     """Balanced steady-state free precession on resonance, pulses α and −α in turn, nothing spoiled.
 
     Equation: eq-bssfp (Freeman and Hill 1971); exact for TE = TR/2 and any other TE on resonance.
@@ -321,11 +165,12 @@ def bssfp(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle) -> Tensor:
         te: seconds.
         tr: seconds.
         flip_angle: degrees.
+        b1: factor on every flip angle.
 
     Returns:
         Signal in the units of ``pd``.
     """
-    sin, missing = sin_cos(flip_angle, t1)
+    sin, missing = sin_cos(flip_angle * b1, t1)
     u1, u2 = recovered(tr, t1), recovered(tr, t2)
     # 1 − (E1 − E2) cos α − E1 E2, without a difference of near-equal numbers: u = 1 − E
     below = u1 * (2 - missing) + u2 * missing - u1 * u2
@@ -334,13 +179,13 @@ def bssfp(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, flip_angle) -> Tensor:
 
 
 @sequence(
-    "double inversion recovery", "T1w", {"te": 0.02, "tr": 11.0, "ti": 3.18, "ti2": 0.57},
+    "double inversion recovery", "T1w", {"te": 0.02, "tr": 11.0, "ti": 3.18, "ti2": 0.57}, defaults=IMPERFECT,
     limits=(
         ("ti2", "<", "tr − ti", lambda a: a.tr - a.ti),
         ("te", "<", "tr − ti − ti2", lambda a: a.tr - a.ti - a.ti2),
     ),
 )  # fmt: skip
-def dir_(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, ti2) -> Tensor:
+def dir_(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, ti2, b1=1.0, inversion_efficiency=1.0) -> Tensor:
     """Double inversion recovery: two inversions null two tissues. TI lies between the inversions, TI2 after the second.
 
     Equation: eq-dir (Redpath and Smith 1994); exact for a gradient read-out.
@@ -353,20 +198,28 @@ def dir_(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, ti2) -> Tensor:
         tr: seconds.
         ti: first to second inversion, seconds.
         ti2: second inversion to excitation, seconds.
+        b1: factor on the flip angle of the excitation.
+        inversion_efficiency: f; each inversion leaves −f Mz.
 
     Returns:
         Signal in the units of ``pd``, of either sign.
     """
-    # PD · (1 − 2 E1(TI2) + 2 E1(TI + TI2) − E1(TR)) · E2(TE)
-    mz = 2 * recovered(ti2, t1) - 2 * recovered(ti + ti2, t1) + recovered(tr, t1)
-    return pd * mz * e(te, t2)
+    sin, missing = sin_cos(90.0 * b1, t1)
+    rest, between, wait = (recovered(time, t1) for time in (tr - ti - ti2, ti, ti2))
+
+    def period(mz):
+        before = relax((1 - missing) * mz, rest)
+        return relax(-inversion_efficiency * relax(-inversion_efficiency * before, between), wait)
+
+    # perfect pulses: PD · (1 − 2 E1(TI2) + 2 E1(TI + TI2) − E1(TR)) · E2(TE)
+    return pd * steady_mz(period) * sin * e(te, t2)
 
 
 @sequence(
     "phase-sensitive inversion recovery", "T1w", {"te": 0.01, "tr": 6.0, "ti": 0.8},
-    limits=INVERSION_FITS, signed=True,
+    defaults=IMPERFECT, limits=INVERSION_FITS, signed=True,
 )  # fmt: skip
-def psir(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
+def psir(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti, b1=1.0, inversion_efficiency=1.0) -> Tensor:
     """Phase-sensitive inversion recovery: an inversion recovery whose sign is measured, and kept in the image.
 
     Equation: eq-psir (Bydder and Young 1985 for the sequence; Kellman et al. 2002 for the sign); exact for a gradient read-out.
@@ -378,17 +231,25 @@ def psir(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
         te: seconds.
         tr: seconds.
         ti: seconds.
+        b1: factor on the flip angle of the excitation.
+        inversion_efficiency: f; an inversion leaves −f Mz.
 
     Returns:
         Signal in the units of ``pd``, negative where the magnetisation is still inverted.
     """
-    # PD · (1 − 2 E1(TI) + E1(TR)) · E2(TE)
-    return pd * (2 * recovered(ti, t1) - recovered(tr, t1)) * e(te, t2)
+    sin, missing = sin_cos(90.0 * b1, t1)
+    rest, wait = recovered(tr - ti, t1), recovered(ti, t1)
+
+    def period(mz):
+        return relax(-inversion_efficiency * relax((1 - missing) * mz, rest), wait)
+
+    # perfect pulses: PD · (1 − 2 E1(TI) + E1(TR)) · E2(TE)
+    return pd * steady_mz(period) * sin * e(te, t2)
 
 
 @sequence(
     "MP2RAGE", "UNIT1", {"tr": 5.0, "ti": 0.7, "ti2": 2.5},
-    defaults={**READOUT, "flip_angle": 4.0, "flip_angle2": 5.0, "te": 0.0}, carried=("te",),
+    defaults={**READOUT, "flip_angle": 4.0, "flip_angle2": 5.0, "te": 0.0, **IMPERFECT}, carried=("te",),
     limits=(
         *TRAIN_FITS,
         ("ti2", "≥", "ti + train_length · echo_spacing", lambda a: a.ti + a.train_length * a.echo_spacing),
@@ -398,7 +259,7 @@ def psir(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, ti) -> Tensor:
 )  # fmt: skip
 def mp2rage(
     pd: Tensor, t1: Tensor, t2: Tensor, *, tr, ti, ti2, flip_angle, flip_angle2, echo_spacing, train_length,
-    centre_echo, te=0.0,
+    centre_echo, te=0.0, b1=1.0, inversion_efficiency=1.0,
 ) -> Tensor:  # fmt: skip
     """MP2RAGE: two read-outs after one inversion, combined so that PD, T2* and the receive coil cancel.
 
@@ -417,6 +278,8 @@ def mp2rage(
         echo_spacing: seconds.
         train_length: of both read-outs.
         centre_echo: of both read-outs.
+        b1: factor on every flip angle.
+        inversion_efficiency: f; an inversion leaves −f Mz.
 
     Returns:
         S1 S2 / (S1² + S2²).
@@ -424,14 +287,21 @@ def mp2rage(
     # near a null of one read-out the ratio magnifies rounding, hence double precision
     t1 = t1.double()
     train = train_length * echo_spacing
-    wait = ti - centre_echo * echo_spacing
-    rest = tr - ti2 - (train_length - centre_echo) * echo_spacing
-    first, second = pulse_train(flip_angle, echo_spacing, t1), pulse_train(flip_angle2, echo_spacing, t1)
+    wait, between, rest = (
+        recovered(time, t1)
+        for time in (
+            ti - centre_echo * echo_spacing,
+            ti2 - ti - train,
+            tr - ti2 - (train_length - centre_echo) * echo_spacing,
+        )
+    )
+    first, second = (pulse_train(angle * b1, echo_spacing, t1) for angle in (flip_angle, flip_angle2))
+    f = inversion_efficiency
 
     def before_second(m):
-        return relax(first(relax(-m, wait, t1), train_length), ti2 - ti - train, t1)
+        return relax(first(relax(-f * m, wait), train_length), between)
 
-    mz = steady_mz(lambda m: relax(second(before_second(m), train_length), rest, t1), t1)
-    s1 = sin_cos(flip_angle, t1)[0] * first(relax(-mz, wait, t1), centre_echo)
-    s2 = sin_cos(flip_angle2, t1)[0] * second(before_second(mz), centre_echo)
+    mz = steady_mz(lambda m: relax(second(before_second(m), train_length), rest))
+    s1 = sin_cos(flip_angle * b1, t1)[0] * first(relax(-f * mz, wait), centre_echo)
+    s2 = sin_cos(flip_angle2 * b1, t1)[0] * second(before_second(mz), centre_echo)
     return torch.where(pd > 0, s1 * s2 / (s1**2 + s2**2), 0.0).to(pd.dtype)

@@ -32,6 +32,7 @@ class Field:
         at_most: the largest value that can be meant.
         whole: it is a count.
         may_be_zero: 0 can be meant, whatever the sequence. (Otherwise only where 0 is the sequence's default.)
+        ideal: the value at which it changes nothing, and is not worth a word; None if there is none.
     """
 
     label: str
@@ -42,6 +43,7 @@ class Field:
     at_most: float = math.inf
     whole: bool = False
     may_be_zero: bool = False
+    ideal: float | None = None
 
 
 FIELDS: dict[str, Field] = {
@@ -61,7 +63,12 @@ FIELDS: dict[str, Field] = {
         "effective TE", "contrast-equivalent echo time: that of the plain spin echo of the same contrast", "s",
         "ContrastEquivalentEchoTime", (0.001, 1.0), 5.0,
     ),
-    "t2_prime": Field("T2′", "dephasing time of the uneven field, 1/T2* = 1/T2 + 1/T2′", "s", "T2Prime", (0.005, 10.0)),
+    "t2_prime": Field("T2′", "dephasing time of the uneven field, 1/T2* = 1/T2 + 1/T2′", "s", "T2Prime", (0.005, 10.0), ideal=math.inf),
+    "b1": Field("B1+", "transmit field: what pulses turn by, over what they should (inversions aside)", "", "TransmitField", (0.5, 1.5), 2.0, ideal=1.0),
+    "inversion_efficiency": Field(
+        "inversion efficiency", "f: an inversion leaves −f Mz", "", "InversionEfficiency", (0.5, 1.0), 1.0,
+        may_be_zero=True, ideal=1.0,
+    ),
 }  # fmt: skip
 # A setting, how it must stand (< ≤ ≥), to what, in words and as a function of the acquisition.
 Limit = tuple[str, str, str, Callable]

@@ -17,7 +17,7 @@ OPERATIONS = {
     "pow": "Math.pow({0}, {1})", "gt": "{0} > {1}", "exp": "Math.exp({0})", "exp_": "Math.exp({0})",
     "expm1": "Math.expm1({0})", "tanh": "Math.tanh({0})", "sin": "Math.sin({0})",
     "deg2rad": "{0} * Math.PI / 180", "addcmul": "{0} + {value} * {1} * {2}", "where": "{0} ? {1} : {2}",
-    "zeros_like": "0", "ones_like": "1", "as_tensor": "{0}", "double": "{0}", "to": "{0}",
+    "as_tensor": "{0}", "double": "{0}", "to": "{0}",
 }  # fmt: skip
 
 

@@ -89,9 +89,9 @@ function physldmScanner(root, config) {
   const sequence = () => config.sequences[state.sequence];
 
   function format(name, value) {
-    const unit = config.fields[name].unit;
+    const { unit, whole } = config.fields[name];
     if (unit === "°") return `${value.toFixed(0)}°`;
-    if (unit === "") return `${Math.round(value)}`;
+    if (unit === "") return value.toFixed(whole ? 0 : 2);
     return value < 0.1 ? `${(1000 * value).toPrecision(3)} ms` : `${value.toFixed(value < 10 ? 2 : 1)} s`;
   }
 
@@ -199,18 +199,18 @@ function physldmScanner(root, config) {
     choose(config.start);
   }
 
-  /* Times and spacings turn logarithmically; angles and counts in whole steps. */
+  /* Times and spacings turn logarithmically; angles and counts in whole steps, shares in hundredths. */
   function makeKnobs() {
     knobs.replaceChildren();
     more.replaceChildren();
     for (const name of sequence().takes) {
-      const { label, meaning, unit, span: [low, high] } = config.fields[name];
+      const { label, meaning, unit, whole, span: [low, high] } = config.fields[name];
       const time = unit === "s";
       const position = (v) => (time ? (1000 * Math.log(v / low)) / Math.log(high / low) : v);
       const value = (x) => (time ? low * Math.pow(high / low, x / 1000) : Number(x));
       const shown = element("span", { className: "value", "aria-hidden": "true" });
       const slider = element("input", {
-        type: "range", min: time ? 0 : low, max: time ? 1000 : high, step: 1, title: meaning,
+        type: "range", min: time ? 0 : low, max: time ? 1000 : high, step: time || whole || unit ? 1 : 0.01, title: meaning,
         oninput: () => { state.settings[name] = value(slider.value); show(); draw(); },
       });
       const show = () => {
@@ -391,7 +391,7 @@ function physldmScanner(root, config) {
   const said = {};
   let speaking = 0;
   function describe() {
-    const settings = sequence().takes.map((n) => `${labels[n]} ${format(n, state.settings[n])}`).join(", ");
+    const settings = sequence().takes.filter((n) => state.settings[n] !== config.fields[n].ideal).map((n) => `${labels[n]} ${format(n, state.settings[n])}`).join(", ");
     const tissue = [...bars.children].map((row) => `${row.firstChild.textContent} ${row.lastChild.textContent}`).join(", ");
     const scan = state.refused ? "" : `${sequence().title}, ${settings}. Signal: ${tissue}.`;
     canvas.setAttribute("aria-label", `Slice of ${state.brain.name}; the arrow keys move a voxel. ` +

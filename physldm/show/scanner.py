@@ -111,7 +111,7 @@ class Scanner:
             "unit": "signal (most PD = 1)" if self.gallery else "signal (PD of CSF = 1)",
             "common": COMMON,
             "against": AGAINST,
-            "fields": {n: {"label": f.label, "meaning": f.meaning, "unit": f.unit, "span": f.span} for n, f in FIELDS.items()},
+            "fields": {n: {"label": f.label, "meaning": f.meaning, "unit": f.unit, "span": f.span, "whole": f.whole, "ideal": f.ideal} for n, f in FIELDS.items()},
             "presets": [{"name": n, "sequence": s, "settings": values} for n, s, values in PRESETS],
             "tissues": [
                 {"name": TISSUE_NAMES[n], "pd": TISSUES[n].pd, "t1": TISSUES[n].t1, "t2": TISSUES[n].t2, "colour": TISSUE_COLOURS[n], "dashes": DASHES[n]}

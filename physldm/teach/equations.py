@@ -19,6 +19,8 @@ NAMED = re.compile(r"\beq-[a-z][a-z0-9-]*")
 SYMBOLS = {
     r"\sin\alpha": "A",
     r"\cos\alpha": "C",
+    r"\sin^2(\beta/2)": "B",
+    r"\cos\beta": "D",
     r"\mathrm{TE}_{\mathrm{eff}}": "l",
     r"\mathrm{TI}_2": "d",
     r"\mathrm{PD}": "p",

@@ -6,6 +6,9 @@ import torch
 
 from physldm.physics import SEQUENCES, Acquisition, AcquisitionError
 
+# Trains of refocusing pulses: their closed forms are exact at a b1 of 1 only.
+TRAINS = ("tse", "ir_tse", "flair_tse")
+
 
 def tissues(count=200, seed=0):
     """PD, T1, T2 as ``[count]`` each: T1 0.2–5 s, T2 10 ms–2.5 s and at most T1, both log-uniform."""
@@ -33,7 +36,11 @@ def protocols(name, count=12, seed=0):
         if "centre_echo" in usual:
             settings["centre_echo"] = draw.randrange(settings["train_length"])
             settings["te"] = settings["echo_spacing"] * draw.uniform(0, 0.9)
-        if name == "tse":
+        if "b1" in settings:
+            settings["b1"] = 1.0 if name in TRAINS else draw.uniform(0.6, 1.4)
+        if "inversion_efficiency" in settings:
+            settings["inversion_efficiency"] = draw.uniform(0, 1)
+        if name in TRAINS:
             settings["effective_te"] = settings["te"] = settings["echo_spacing"] * draw.randint(
                 1, settings["train_length"]
             )

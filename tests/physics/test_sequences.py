@@ -11,8 +11,8 @@ from physldm.physics.sequences import sequence
 
 from .cases import protocols, tissues
 
-NAMES = ["mprage", "spin_echo", "flair", "spin_echo_exact", "flair_exact", "tse", "mprage_readout",
-         "spgr", "gre", "bssfp", "dir", "psir", "mp2rage"]  # fmt: skip
+NAMES = ["mprage", "spin_echo", "flair", "spin_echo_exact", "flair_exact", "tse", "ir_tse", "flair_tse",
+         "mprage_readout", "spgr", "gre", "bssfp", "dir", "psir", "mp2rage"]  # fmt: skip
 
 
 def images(acquisition, pd, t1, t2):
@@ -105,6 +105,18 @@ def test_ernst_angle_is_the_brightest():
         ("flip_angle", {"sequence": "spin_echo", "te": 0.1, "tr": 3.0, "flip_angle": 90.0}),
         ("train_length", {"sequence": "tse", "te": 0.1, "tr": 3.0, "train_length": 2.5}),
         ("train_length", {"sequence": "tse", "te": 0.1, "tr": 3.0, "train_length": 300}),
+        ("te", {"sequence": "ir_tse", "te": 0.004, "tr": 2.0, "ti": 0.8}),
+        ("te", {"sequence": "flair_tse", "te": 0.4, "tr": 5.0, "ti": 1.8, "train_length": 20}),
+        ("ti", {"sequence": "ir_tse", "te": 0.02, "tr": 2.0, "ti": 2.0}),
+        ("ti", {"sequence": "flair_tse", "te": 0.09, "tr": 9.0, "ti": 0.0}),
+        # the train would not be over when the next inversion comes
+        ("train_length", {"sequence": "ir_tse", "te": 0.02, "tr": 2.0, "ti": 1.9, "train_length": 11}),
+        ("b1", {"sequence": "spgr", "te": 0.004, "tr": 0.02, "flip_angle": 20.0, "b1": 0.0}),
+        ("b1", {"sequence": "tse", "te": 0.1, "tr": 3.0, "b1": 80.0}),
+        ("b1", {"sequence": "spin_echo", "te": 0.1, "tr": 3.0, "b1": 1.0}),
+        ("inversion_efficiency", {"sequence": "ir_tse", "te": 0.02, "tr": 2.0, "ti": 0.8, "inversion_efficiency": 1.1}),
+        ("inversion_efficiency", {"sequence": "psir", "te": 0.01, "tr": 6.0, "ti": 0.8, "inversion_efficiency": -0.1}),
+        ("inversion_efficiency", {"sequence": "flair", "te": 0.09, "tr": 9.0, "ti": 2.5, "inversion_efficiency": 1.0}),
         ("ti", {"sequence": "mprage_readout", "tr": 2.4, "ti": 0.3}),
         ("ti", {"sequence": "mprage_readout", "tr": 2.4, "ti": 2.0}),
         ("ti", {"sequence": "flair_exact", "te": 0.5, "tr": 3.0, "ti": 2.7}),
@@ -113,7 +125,7 @@ def test_ernst_angle_is_the_brightest():
         ("centre_echo", {"sequence": "mprage_readout", "tr": 2.4, "ti": 1.0, "centre_echo": 200}),
         ("te", {"sequence": "bssfp", "te": 0.006, "tr": 0.005, "flip_angle": 30.0}),
     ],
-)
+)  # fmt: skip
 def test_an_impossible_setting_is_named(field, arguments):
     with pytest.raises(AcquisitionError, match=f"^{field}: "):
         Acquisition(**arguments)

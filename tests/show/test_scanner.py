@@ -274,6 +274,23 @@ def test_sign_exact_and_brain(page):
 
 
 @needs_browser
+def test_a_share_is_set_in_hundredths_and_told_where_it_is_not_one(page, maps):
+    choose(page, "mprage_readout")
+    settled(page)
+    label = page.locator("canvas.image").get_attribute
+    assert "B1+" not in label("aria-label") and "train length 176" in label("aria-label")
+    page.locator("summary").click()
+    slider = page.locator('[data-setting="b1"]')
+    assert slider.get_attribute("aria-valuetext") == "1.00"
+    slider.fill("0.85")
+    settled(page)
+    assert slider.get_attribute("aria-valuetext") == "0.85" and "B1+ 0.85" in label("aria-label")
+    found = page.evaluate("() => Array.from(document.querySelector('.physldm-scanner').physldm.state.image)")
+    expected = signal(maps, Acquisition.usual("mprage_readout", b1=0.85))
+    torch.testing.assert_close(torch.tensor(found).reshape(expected.shape), expected, atol=1e-3, rtol=1e-3)
+
+
+@needs_browser
 def test_a_button_steps_through_a_gallery_and_the_scan_stays(gallery_page):
     page, button = gallery_page, gallery_page.get_by_role("button", name="new brain")
     assert (

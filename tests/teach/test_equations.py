@@ -18,7 +18,8 @@ PAGES = labelled_equations(BOOK)
 # The letter of each setting in right_side, and the sequence whose equation a label is.
 LETTERS = {"te": "a", "tr": "b", "ti": "c", "ti2": "d", "effective_te": "l", "echo_spacing": "h",
            "train_length": "q", "centre_echo": "k", "t2_prime": "x"}  # fmt: skip
-SIGNALS = {f"eq-{name.replace('_', '-')}": name for name in SEQUENCES if name != "mp2rage"}
+SIGNALS = {f"eq-{name.replace('_', '-')}": name for name in SEQUENCES if name not in ("mp2rage", "flair_tse")}
+PERFECT = {"b1": 1.0, "inversion_efficiency": 1.0}
 
 
 @functools.cache  # reading a page's LaTeX takes long
@@ -63,9 +64,26 @@ def test_signal_equations_on_the_page_are_those_in_code(label):
     model, draw = SEQUENCES[SIGNALS[label]], random.Random(0)
     for _ in range(8):
         v = draw_values(draw)
-        settings = {name: v["alpha"] if name == "flip_angle" else v[LETTERS[name]] for name in model.takes}
+        v_of = {"flip_angle": v["alpha"], **PERFECT, **{name: v[key] for name, key in LETTERS.items()}}
+        settings = {name: v_of[name] for name in model.takes}
         tissue = (torch.tensor(v[k], dtype=torch.float64) for k in "puv")
         assert model.equation(*tissue, **settings).item() == pytest.approx(on_page(label, v), rel=1e-9), v
+
+
+@pytest.mark.parametrize("label", ["eq-spin-echo-b1", "eq-flair-b1"])
+def test_imperfect_pulses_on_the_page_are_those_in_code(label):
+    name = {"eq-spin-echo-b1": "spin_echo_exact", "eq-flair-b1": "flair_exact"}[label]
+    draw = random.Random(1)
+    for _ in range(8):
+        v, b1 = draw_values(draw), draw.uniform(0.5, 1.5)
+        v["f"] = draw.uniform(0, 1)
+        v["A"], v["C"] = math.sin(math.radians(90 * b1)), math.cos(math.radians(90 * b1))
+        v["B"], v["D"] = math.sin(math.radians(90 * b1)) ** 2, math.cos(math.radians(180 * b1))
+        known = {"te": v["a"], "tr": v["b"], "ti": v["c"], "b1": b1, "inversion_efficiency": v["f"]}
+        settings = {key: known[key] for key in SEQUENCES[name].takes}
+        tissue = (torch.tensor(v[k], dtype=torch.float64) for k in "puv")
+        found = SEQUENCES[name].equation(*tissue, **settings).item()
+        assert found == pytest.approx(on_page(label, v), rel=1e-9), v
 
 
 def test_mp2rage_on_the_page_is_that_in_code():
