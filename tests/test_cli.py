@@ -246,6 +246,7 @@ def one_line(code, err, *words):
 
 def test_bad_values_give_one_line(phantom, smoke_run, tmp_path, run_cli):
     scan = ("scan", phantom / TRUTH, "--out", tmp_path / "o")
+    maps = ("reconstruct", "--run", smoke_run, "--input", phantom, "--out", tmp_path / "o")
     cases = [
         (("train", "--run", tmp_path / "r", "--preset", "huge"), ("--preset", "'huge'", "laptop")),
         (("train", "--run", tmp_path / "r", "--preset", "smoke", "--set", "vae.depth=3"), ("vae.depth", "no such key")),
@@ -262,6 +263,8 @@ def test_bad_values_give_one_line(phantom, smoke_run, tmp_path, run_cli):
         (("phantom", "--out", tmp_path / "p", "--anatomy", "colin"), ("anatomy", "'colin'")),
         (("phantom", "--out", phantom), ("--out", "files in it")),
         (("evaluate", "--run", tmp_path / "no"), ("config.toml", "missing")),
+        ((*maps, "--refine", -1), ("--refine", "-1")),
+        ((*maps, "--refine", "many"), ("--refine", "'many'")),
         (("sample", "--run", smoke_run, "--out", phantom), ("--out", "files in it")),
         (("sample", "--run", smoke_run, "--out", tmp_path / "x", "--heights", "60:80"), ("--heights", "60:128:4")),
         (("sample", "--run", smoke_run, "--out", tmp_path / "x", "--steps", 1001), ("--steps", "1001", "at most 1000")),
