@@ -26,6 +26,7 @@ from physldm.progress import progress, say
 from physldm.weights import architecture, load_weights
 
 AT_ONCE = 16  # slices
+REFINED_AT_ONCE = 4  # slices; gradients take memory, and more are no faster
 
 
 def open_run(folder: Path | str | None = None) -> Run:
@@ -165,7 +166,7 @@ class Run:
         with progress(
             total=len(scans), desc="refining", unit="slice", leave=False, disable=not refine
         ) as bar:
-            for part in scans.split(AT_ONCE):
+            for part in scans.split(REFINED_AT_ONCE if refine else AT_ONCE):
                 told = AcquisitionBatch.repeat(row, len(part)), present.expand(len(part), -1)
                 if refine:
                     code = refined(self.vae, part, *told, self.config.loss, refine)

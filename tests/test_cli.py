@@ -263,7 +263,7 @@ def test_bad_values_give_one_line(phantom, smoke_run, tmp_path, run_cli):
         (("phantom", "--out", tmp_path / "p", "--anatomy", "colin"), ("anatomy", "'colin'")),
         (("phantom", "--out", phantom), ("--out", "files in it")),
         (("evaluate", "--run", tmp_path / "no"), ("config.toml", "missing")),
-        ((*maps, "--refine", -1), ("--refine", "-1")),
+        ((*maps, "--refine", -1), ("--refine", "greater than or equal to 0")),
         ((*maps, "--refine", "many"), ("--refine", "'many'")),
         (("sample", "--run", smoke_run, "--out", phantom), ("--out", "files in it")),
         (("sample", "--run", smoke_run, "--out", tmp_path / "x", "--heights", "60:80"), ("--heights", "60:128:4")),
