@@ -157,9 +157,10 @@ def reconstruct(
     refine: Annotated[
         int,
         typer.Option(
-            min=0, help="steps that bring each slice's code nearer to its scans; 0: the encoder's guess"
+            min=0,
+            help="steps on the code of each slice that bring its maps nearer to the scans; 0: the encoder's guess",
         ),
-    ] = 0,
+    ] = 20,
 ) -> None:
     """Turn a subject's scans, any of T1w, T2w and FLAIR, into PD, T1 and T2 maps."""
     from physldm.reconstruct import reconstruct_dataset
