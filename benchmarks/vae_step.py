@@ -13,8 +13,8 @@ from monai.networks.nets import AutoencoderKL
 
 from physldm.config import load_preset
 from physldm.models import PhysicsVAE
+from physldm.models.losses import vae_loss
 from physldm.physics import Acquisition, AcquisitionBatch
-from physldm.training.losses import vae_loss
 
 from .bar import Bar, seconds
 

@@ -154,12 +154,19 @@ def reconstruct(
         ),
     ] = None,
     effective_te: Annotated[float, typer.Option(min=0.01, max=0.2, help="see physldm prepare")] = 0.1,
+    refine: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="steps on the code of each slice that bring its maps nearer to the scans; 0: the encoder's guess",
+        ),
+    ] = 20,
 ) -> None:
     """Turn a subject's scans, any of T1w, T2w and FLAIR, into PD, T1 and T2 maps."""
     from physldm.reconstruct import reconstruct_dataset
     from physldm.runs import Run
 
-    reconstruct_dataset(Run(run), input_dir, out, gain, effective_te)
+    reconstruct_dataset(Run(run), input_dir, out, gain, effective_te, refine)
 
 
 @app.command()

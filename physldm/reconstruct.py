@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,8 @@ from physldm.data.json_files import write_json
 from physldm.data.phantom import GAIN, average_brain
 from physldm.data.sessions import Session, find_sessions
 from physldm.errors import InputError
-from physldm.physics import CONTRASTS, FIELDS, Acquisition, signal
+from physldm.physics import CONTRASTS, FIELDS, Acquisition, signal, tissue_signal
+from physldm.physics.identifiability import cramer_rao, tissue_values
 from physldm.progress import progress, say
 from physldm.runs import Run, read_facts
 
@@ -30,6 +32,9 @@ LEAST_VOXELS = 200  # of the template's brain that a scan must reach for its gai
 # Of histograms of the logarithm of a scan's values: the width of a bin, the standard deviation they are smoothed by, and
 # how far to either side of each other they are tried.
 BIN, SMOOTH, TRIED = 0.02, 0.1, 1.2
+NOISE = 0.01  # of a scan's brightest tissue: what the bounds are told for
+MOST_BOUND = 100.0  # %; scans that know a property no better than that do not know it
+SHOWN = {"wm": "white matter", "gm": "grey matter"}  # tissues whose bounds are told
 NEAR = 1.1  # a setting counts as one that a run has seen if it is within a tenth of one
 
 
@@ -46,10 +51,11 @@ class Reconstruction(NamedTuple):
 
 
 def reconstruct_dataset(
-    run: Run, bids: Path, out: Path, gain: Gain | None = None, effective_te: float = 0.1
+    run: Run, bids: Path, out: Path, gain: Gain | None = None, effective_te: float = 0.1, refine: int = 0
 ) -> None:
     """Maps of every session below ``bids`` as a BIDS derivative, there whole or not at all; says what it takes for what,
-    and how well the maps explain the scans. The same stands in ``*_reconstruction.json`` beside the maps.
+    what its protocol can know, and how well the maps explain the scans. The same stands in ``*_reconstruction.json``
+    beside the maps.
 
     Args:
         run: a trained run.
@@ -57,38 +63,102 @@ def reconstruct_dataset(
         out: a new or empty folder.
         gain: see :func:`reconstruct_session`.
         effective_te: seconds; see :func:`physldm.data.sessions.find_sessions`.
+        refine: steps on the code of each slice; see :meth:`physldm.runs.Run.reconstruct`.
 
     Raises:
         InputError: the run has no VAE, ``out`` has files in it, or no scan can be used.
     """
     run.check()
     sessions, done, seen = find_sessions(bids, effective_te), 0, run.protocols()
+    settings = {"gain": gain or default_gain(run), "effective_te": effective_te, "refine": refine}
     with new_dataset(out, f"physldm reconstruct, run {run.folder.name}", derivative=True) as root:
         for session in progress(sessions, desc="reconstructing", unit="session"):
             reading = read_session(session, run.config.data.spacing)
             filled = [f"{scan.file}: {note}" for scan in reading.scans.values() for note in scan.notes]
             notes = [*session.left_out, *filled, *reading.notes]
-            if not any(stack.any() for stack in reading.stacks.values()):
-                for line in notes:
-                    say(line)
-                continue
-            found = reconstruct_session(run, reading, gain)
-            misfit = misfit_of(reading, found, run.config.data.spacing)
-            notes += doubts(run, reading, misfit, seen)
-            for line in (*notes, *_summary(session.name, found.gains, misfit)):
+            for line in notes:
                 say(line)
+            if not any(stack.any() for stack in reading.stacks.values()):
+                continue
+            found, record = _explained(run, session, reading, settings, seen)
             visit = f"ses-{session.session}" if session.session else ""
             folder = root / f"sub-{session.subject}" / visit / "anat"
             write_maps(folder, session.name, found.maps, box_affine(run.config.data.spacing))
-            settings = {"gain": gain or default_gain(run), "effective_te": effective_te}
-            content = _record(run, session, reading, found.gains, misfit) | {
-                "settings": settings,
-                "notes": notes,
-            }
-            write_json(folder / f"{session.name}_reconstruction.json", content)
+            record["notes"] = [*notes, *record["notes"]]
+            write_json(folder / f"{session.name}_reconstruction.json", record)
             done += 1
         if not done:
             raise InputError(f"{bids}: found no scan that can be used; the lines above say why")
+
+
+def _explained(
+    run: Run,
+    session: Session,
+    reading: Reading,
+    settings: Mapping,
+    seen: Mapping[str, Sequence[Acquisition]],
+) -> tuple[Reconstruction, dict]:
+    """A session's maps and the record beside them; says before what the protocol can know, and after how well they fit."""
+    bounds = knowable([scan.acquisition for scan in reading.scans.values()])
+    blind = blind_spots(session.name, bounds)
+    for line in (_told(session.name, bounds), *blind):
+        say(line)
+    found = reconstruct_session(run, reading, settings["gain"], settings["refine"])
+    misfit = misfit_of(reading, found, run.config.data.spacing)
+    doubted = doubts(run, reading, misfit, seen)
+    for line in (*doubted, *_summary(session.name, found.gains, misfit)):
+        say(line)
+    record = _record(run, session, reading, found.gains, misfit)
+    return found, record | {"bounds": _finite(bounds), "settings": settings, "notes": [*blind, *doubted]}
+
+
+def knowable(acquisitions: Sequence[Acquisition]) -> dict[str, dict[str, float]]:
+    """What scans can know of one voxel of white and of grey matter at best: the Cramér–Rao bounds of PD, T1 and T2, %.
+
+    Without any prior, for gains that are known and noise of 1 % of each scan's brightest tissue.
+
+    Args:
+        acquisitions: how the scans were taken, at least one.
+
+    Returns:
+        ``{"wm": {"pd": …, "t1": …, "t2": …}, "gm": …}``; infinite where they do not see a property at all.
+    """
+    brightest = [max(abs(tissue_signal(t, a)) for t in ("wm", "gm", "csf")) for a in acquisitions]
+    sigma = NOISE * torch.tensor(brightest, dtype=torch.float64)
+    found = 100 * cramer_rao(tissue_values(*SHOWN), acquisitions, sigma)
+    return {
+        tissue: dict(zip(("pd", "t1", "t2"), row, strict=True))
+        for tissue, row in zip(SHOWN, found.tolist(), strict=True)
+    }
+
+
+def blind_spots(name: str, bounds: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """One line for each tissue of which the scans of a session do not know a property (see :func:`knowable`)."""
+    lines = []
+    for tissue, of in bounds.items():
+        lost = [p.upper() for p, bound in of.items() if not bound <= MOST_BOUND]
+        if lost:
+            lines.append(
+                f"{name}: these scans cannot tell {', '.join(lost)} of {SHOWN[tissue]} (bound above {MOST_BOUND:g} %): its "
+                "maps say what the run was trained on"
+            )
+    return lines
+
+
+def _told(name: str, bounds: Mapping[str, Mapping[str, float]]) -> str:
+    parts = [
+        f"{SHOWN[tissue]}'s " + ", ".join(f"{p.upper()} {b:.0f} %" for p, b in of.items())
+        for tissue, of in bounds.items()
+    ]
+    return f"{name}: a voxel's Cramér–Rao bounds at {100 * NOISE:g} % noise: {'; '.join(parts)}"
+
+
+def _finite(bounds: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Bounds for a file, which has no infinity."""
+    return {
+        tissue: {p: round(b, 1) if math.isfinite(b) else None for p, b in of.items()}
+        for tissue, of in bounds.items()
+    }
 
 
 def _summary(name: str, gains: Mapping[str, float], misfit: Mapping[str, float]) -> list[str]:
@@ -115,7 +185,12 @@ def _record(
     return {
         "session": session.name,
         "run": {"folder": str(run.folder.resolve()), "preset": run.config.preset, "data": fingerprint},
-        "units": {"gain": "scanner units per unit of PD", "misfit": "%, median of |s - x| / x in the brain"},
+        "units": {
+            "gain": "scanner units per unit of PD",
+            "misfit": "%, median of |s - x| / x in the brain",
+            "bounds": f"%, Cramer-Rao bound of a voxel, noise {100 * NOISE:g} % of each scan's brightest tissue, "
+            "gains known; null: not seen at all",
+        },
         "scans": scans,
     }
 
@@ -162,13 +237,16 @@ def default_gain(run: Run) -> Gain:
     return "none" if read_facts(run.folder).get("measured") else "each"
 
 
-def reconstruct_session(run: Run, reading: Reading, gain: Gain | None = None) -> Reconstruction:
+def reconstruct_session(
+    run: Run, reading: Reading, gain: Gain | None = None, refine: int = 0
+) -> Reconstruction:
     """The maps that a run finds for a session's scans.
 
     Args:
         run: a trained run.
         reading: the scans on the run's grid, at least one.
         gain: see :func:`session_gains`; by default see :func:`default_gain`.
+        refine: see :meth:`physldm.runs.Run.reconstruct`.
 
     Raises:
         InputError: the run has no VAE, or a gain cannot be estimated.
@@ -177,13 +255,12 @@ def reconstruct_session(run: Run, reading: Reading, gain: Gain | None = None) ->
     scans = at_usual_gain(reading, gains)
     tissue = torch.stack([tissue_of(stack) for stack in reading.stacks.values()]).any(0)
     there = tissue & (scans > 0).any(1)
-    return Reconstruction(
-        in_units_of_pd(_reconstruct(run, scans, reading.acquisitions)) * there[:, None], gains
-    )
+    maps = _reconstruct(run, scans, reading.acquisitions, refine)
+    return Reconstruction(in_units_of_pd(maps) * there[:, None], gains)
 
 
 def _reconstruct(
-    run: Run, scans: Float[Tensor, "S 3 H W"], acquisitions: Sequence[Acquisition | None]
+    run: Run, scans: Float[Tensor, "S 3 H W"], acquisitions: Sequence[Acquisition | None], refine: int
 ) -> Float[Tensor, "S 3 H W"]:
     """The run's maps of each slice by the scans that reach it; 0 where none does."""
     reach = scans.flatten(2).any(2)
@@ -192,7 +269,7 @@ def _reconstruct(
         here = (reach == pattern).all(1)
         if pattern.any():
             there = [a if p else None for a, p in zip(acquisitions, pattern, strict=True)]
-            maps[here] = run.reconstruct(scans[here], there)
+            maps[here] = run.reconstruct(scans[here], there, refine=refine)
     return maps
 
 

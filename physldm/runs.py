@@ -20,11 +20,13 @@ from physldm.diffusion import dpm_solver, guided, log_snr_timesteps, make_schedu
 from physldm.diffusion.samplers import Callback, Model
 from physldm.errors import InputError
 from physldm.models import Denoiser, PhysicsVAE, UNet, latent_shape, make_denoiser
+from physldm.models.refine import refined
 from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch
 from physldm.progress import progress, say
 from physldm.weights import architecture, load_weights
 
 AT_ONCE = 16  # slices
+REFINED_AT_ONCE = 4  # slices; gradients take memory, and more are no faster
 
 
 def open_run(folder: Path | str | None = None) -> Run:
@@ -63,6 +65,9 @@ class Run:
         _ = self.vae
 
     @cached_property
+    @torch.inference_mode(
+        False
+    )  # whoever asks first: what is made in inference mode lets no gradient through
     def vae(self) -> PhysicsVAE:
         """The trained VAE, ready to use."""
         model = PhysicsVAE(self.config.vae)
@@ -138,23 +143,37 @@ class Run:
                     values.append(float(row["value"]))
         return curves
 
-    @torch.inference_mode()
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def reconstruct(
-        self, scans: Float[Tensor, "S N H W"], acquisitions: Sequence[Acquisition | None]
+        self,
+        scans: Float[Tensor, "S N H W"],
+        acquisitions: Sequence[Acquisition | None],
+        *,
+        refine: int = 0,
     ) -> Float[Tensor, "S 3 H W"]:
         """PD (scanner units), T1 (s) and T2 (s) of one brain's slices, from any of its scans.
 
         Args:
             scans: T1w, T2w, FLAIR in scanner units.
             acquisitions: how each was taken; None where it is absent.
+            refine: at most so many steps that bring each slice's code nearer to its scans, with a bar; see
+                :func:`physldm.models.refine.refined`.
         """
         present = torch.tensor([[a is not None for a in acquisitions]])
         row = [a or ABSENT for a in acquisitions]
         maps = []
-        for part in scans.split(AT_ONCE):
-            protocol = AcquisitionBatch.repeat(row, len(part))
-            mean, _ = self.vae.encode(part, protocol, present.expand(len(part), -1))
-            maps.append(self.vae.decode(mean))
+        with progress(
+            total=len(scans), desc="refining", unit="slice", leave=False, disable=not refine
+        ) as bar:
+            for part in scans.split(REFINED_AT_ONCE if refine else AT_ONCE):
+                told = AcquisitionBatch.repeat(row, len(part)), present.expand(len(part), -1)
+                if refine:
+                    code = refined(self.vae, part, *told, self.config.loss, refine)
+                else:
+                    code, _ = self.vae.encode(part, *told)
+                maps.append(self.vae.decode(code))
+                bar.update(len(part))
         return torch.cat(maps)
 
     def model(self, heights: Float[Tensor, " n"] | None = None, guidance: float = 0.0) -> Model:

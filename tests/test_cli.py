@@ -197,7 +197,7 @@ def test_from_a_phantom_to_maps_by_commands(phantom, smoke_run, tmp_path, run_cl
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["fixed.psnr"] == pytest.approx((scores["fixed.psnr.T1w"] + scores["fixed.psnr.FLAIR"]) / 2)
     assert not [key for key in scores if key.startswith("truth") or key.endswith("T2w")]
-    arguments = ("--run", smoke_run, "--input", bids / "sub-001", "--out", maps)
+    arguments = ("--run", smoke_run, "--input", bids / "sub-001", "--out", maps, "--refine", 1)
     code, _, err = run_cli("reconstruct", *arguments)
     assert code == 0, err
     found = nib.load(maps / "sub-001" / "anat" / "sub-001_T1map.nii.gz")
@@ -212,7 +212,7 @@ def test_from_a_phantom_to_maps_by_commands(phantom, smoke_run, tmp_path, run_cl
     assert run_cli(*measured, *quick)[0] == 0
     for run, gain in ((tmp_path / "measured", "1e+03"), (smoke_run, None)):
         arguments = ("--run", run, "--input", bids / "sub-001", "--out", tmp_path / f"maps-{gain}")
-        code, out, err = run_cli("reconstruct", *arguments)
+        code, out, err = run_cli("reconstruct", *arguments, "--refine", 0)
         assert code == 0 and ("gains T1w 1e+03, FLAIR 1e+03" in out + err) == (gain is not None)
 
 
@@ -240,6 +240,7 @@ def one_line(code, err, *words):
 
 def test_bad_values_give_one_line(phantom, smoke_run, tmp_path, run_cli):
     scan = ("scan", phantom / TRUTH, "--out", tmp_path / "o")
+    maps = ("reconstruct", "--run", smoke_run, "--input", phantom, "--out", tmp_path / "o")
     cases = [
         (("train", "--run", tmp_path / "r", "--preset", "huge"), ("--preset", "'huge'", "laptop")),
         (("train", "--run", tmp_path / "r", "--preset", "smoke", "--set", "vae.depth=3"), ("vae.depth", "no such key")),
@@ -256,6 +257,8 @@ def test_bad_values_give_one_line(phantom, smoke_run, tmp_path, run_cli):
         (("phantom", "--out", tmp_path / "p", "--anatomy", "colin"), ("anatomy", "'colin'")),
         (("phantom", "--out", phantom), ("--out", "files in it")),
         (("evaluate", "--run", tmp_path / "no"), ("config.toml", "missing")),
+        ((*maps, "--refine", -1), ("--refine", "greater than or equal to 0")),
+        ((*maps, "--refine", "many"), ("--refine", "'many'")),
         (("sample", "--run", smoke_run, "--out", phantom), ("--out", "files in it")),
         (("sample", "--run", smoke_run, "--out", tmp_path / "x", "--heights", "60:80"), ("--heights", "60:128:4")),
         (("sample", "--run", smoke_run, "--out", tmp_path / "x", "--steps", 1001), ("--steps", "1001", "at most 1000")),

@@ -8,8 +8,8 @@ import torch
 
 from physldm.config import load_preset
 from physldm.models import make_denoiser
+from physldm.models.losses import vae_loss
 from physldm.models.vae import VaeOutput
-from physldm.training.losses import vae_loss
 from physldm.weights import architecture
 
 # train_vae.py at 8c6c04b (the last commit): defaults of its arguments, and the prior's factor in the loop

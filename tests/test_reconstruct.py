@@ -20,8 +20,10 @@ from physldm.physics import CONTRASTS, Acquisition
 from physldm.reconstruct import (
     Reconstruction,
     at_usual_gain,
+    blind_spots,
     estimate_gain,
     in_units_of_pd,
+    knowable,
     misfit_of,
     reconstruct_dataset,
     reconstruct_session,
@@ -149,12 +151,13 @@ def test_maps_come_with_what_they_were_made_from_and_how_far_to_believe_them(smo
         json.dumps({"RepetitionTime": 2.0, "EchoTime": 0.02, "InversionTime": 0.8, "SequenceName": "tir"})
     )
     run = Run(smoke_run)
-    reconstruct_dataset(run, tmp_path / "bids", tmp_path / "out")
+    reconstruct_dataset(run, tmp_path / "bids", tmp_path / "out", refine=1)
     (file,) = (tmp_path / "out").rglob("sub-001_reconstruction.json")
     content, said = json.loads(file.read_text()), capsys.readouterr().out
     assert set(content["scans"]) == {"T1w", "T2w"} and content["settings"] == {
         "gain": "each",
         "effective_te": 0.1,
+        "refine": 1,
     }
     for scan in content["scans"].values():
         assert scan["gain"] > 0 and scan["misfit"] >= 0
@@ -162,12 +165,15 @@ def test_maps_come_with_what_they_were_made_from_and_how_far_to_believe_them(smo
     for words in (
         "T1w.nii.gz: flair (TE 0.02 s, TR 2 s, TI 0.8 s): the run never saw its like",
         "FLAIR missing: the run never",
+        "sub-001: these scans cannot tell PD, T1, T2 of white matter",
     ):
         assert any(words in note for note in content["notes"]) and words in said
     high = [c for c, scan in content["scans"].items() if scan["misfit"] > 15]
     for c in high:
         assert any(f"sub-001_{c}.nii.gz: misfit" in note for note in content["notes"])
-    assert "misfit of the scans T1w" in said
+    # what the protocol can know is said before any map is made
+    assert said.index("grey matter's PD inf %") < said.index("misfit of the scans T1w")
+    assert content["bounds"]["gm"] == {"pd": None, "t1": None, "t2": None}
 
 
 def test_slices_that_a_scan_does_not_reach_are_made_of_the_others(reading, smoke_run):
@@ -179,3 +185,46 @@ def test_slices_that_a_scan_does_not_reach_are_made_of_the_others(reading, smoke
     ).maps
     where = (alone[45:60] > 0) & (both[45:60] > 0)
     torch.testing.assert_close(both[45:60][where], alone[45:60][where])
+
+
+def test_what_a_protocol_can_know_is_the_inverse_of_a_matrix_of_slopes():
+    """Eq. 1 in numpy, its slopes by differences, and the covariance of least squares weighed by each scan's noise."""
+    tissue = {"wm": (0.70, 0.85, 0.070), "gm": (0.82, 1.45, 0.085), "csf": (1.00, 4.2, 1.9)}
+
+    def scans(theta):
+        pd, t1, t2 = np.exp(theta)
+        return np.array(
+            [
+                pd * (1 - 2 * np.exp(-0.8 / t1) / (1 + np.exp(-2.0 / t1))),
+                pd * (1 - np.exp(-5.0 / t1)) * np.exp(-0.08 / t2),
+                pd * (1 - 2 * np.exp(-2.1 / t1) + np.exp(-7.0 / t1)) * np.exp(-0.12 / t2),
+            ]
+        )
+
+    sigma = 0.01 * np.max([np.abs(scans(np.log(t))) for t in tissue.values()], axis=0)
+    protocol = [
+        Acquisition("mprage", tr=2.0, ti=0.8),
+        Acquisition("spin_echo", te=0.08, tr=5.0),
+        Acquisition("flair", te=0.12, tr=7.0, ti=2.1),
+    ]
+    found = knowable(protocol)
+    for name in ("wm", "gm"):
+        theta, step = np.log(tissue[name]), 1e-5 * np.eye(3)
+        slopes = np.stack([(scans(theta + d) - scans(theta - d)) / 2e-5 for d in step], 1) / sigma[:, None]
+        expected = 100 * np.sqrt(np.diag(np.linalg.inv(slopes.T @ slopes)))
+        assert list(found[name].values()) == pytest.approx(expected, rel=1e-4)
+    assert not blind_spots("sub-001", found)
+
+
+def test_what_a_protocol_cannot_tell_is_named():
+    usual = [T1W, T2W, Acquisition("flair", te=0.091, tr=9.0, ti=2.5)]
+    assert not blind_spots("sub-001", knowable(usual))
+    # a repeated scan adds nothing, and of a single number per voxel three are not found
+    for blind in (usual[:2], [*usual[:2], usual[1]], usual[:1]):
+        lines = blind_spots("sub-001", knowable(blind))
+        assert len(lines) == 2 and all("cannot tell PD, T1, T2 of" in line for line in lines)
+    # full rank, but hardly: two spin echoes of nearly the same TE
+    near = [T1W, T2W, Acquisition("spin_echo", te=0.1001, tr=3.2)]
+    bounds = knowable(near)
+    assert bounds["wm"]["t2"] > 100 and math.isfinite(bounds["wm"]["t2"])
+    assert any("T2" in line for line in blind_spots("sub-001", bounds))

@@ -8,7 +8,7 @@ import torch
 from physldm.config import load_preset
 from physldm.errors import InputError
 from physldm.models.denoiser import latent_shape
-from physldm.physics import Acquisition
+from physldm.physics import Acquisition, AcquisitionBatch
 from physldm.runs import Run, open_run
 from physldm.training import train
 
@@ -107,6 +107,27 @@ def test_what_lies_where_a_scan_is_absent_is_not_looked_at(untrained_run):
     torch.testing.assert_close(run.reconstruct(rubbish, protocol), found)
     there = [protocol[0], Acquisition("spin_echo", te=0.1, tr=3.2), protocol[2]]
     assert not torch.allclose(run.reconstruct(rubbish, there), found, rtol=1e-3)
+
+
+def test_maps_are_the_decoded_mean_unless_steps_are_asked_for(untrained_run):
+    run, draw = Run(untrained_run), torch.Generator().manual_seed(0)
+    scans = 300 * torch.rand(2, 3, 112, 80, generator=draw)
+    protocol = [Acquisition("mprage", tr=2.4, ti=1.0), Acquisition("spin_echo", te=0.1, tr=3.2), None]
+    run.sample(1, seed=0, steps=2)  # reads the VAE in inference mode
+    with torch.inference_mode():
+        batch = AcquisitionBatch.repeat([*protocol[:2], protocol[0]], 2)
+        mean, _ = run.vae.encode(scans, batch, torch.tensor([[True, True, False]] * 2))
+        expected = run.vae.decode(mean)
+        assert torch.equal(run.reconstruct(scans, protocol), expected)
+        stepped = run.reconstruct(scans, protocol, refine=3)
+    assert torch.equal(stepped, run.reconstruct(scans, protocol, refine=3))
+
+    def misfit(maps):
+        made = [maps[:, 0] * (1 - 2 * (-1.0 / maps[:, 1]).exp() / (1 + (-2.4 / maps[:, 1]).exp()))]
+        made.append(maps[:, 0] * (1 - (-3.2 / maps[:, 1]).exp()) * (-0.1 / maps[:, 2]).exp())
+        return sum((m - x).abs().mean() for m, x in zip(made, scans.unbind(1), strict=False))
+
+    assert misfit(stepped) < 0.98 * misfit(expected)
 
 
 def test_brains_lie_anywhere_between_the_lowest_and_the_highest_slice(untrained_run, monkeypatch):

@@ -135,13 +135,25 @@ class PhysicsVAE(nn.Module):
         each_mean, each_log_var, log_gain = said
         mean, log_var = self._fuse(each_mean, each_log_var, mask)
         z = mean if noise is None else mean + torch.exp(0.5 * log_var) * noise
+        log_gain = _gain_of_all(log_gain, mask)
+        o, maps, reconstruction = self.explain(z, log_gain, acquisitions)
+        return VaeOutput(mean, log_var, o, maps, reconstruction, scale, log_gain)
+
+    def explain(
+        self, z: Float[Tensor, "B C h w"], log_gain: Float[Tensor, "B N"], acquisitions: AcquisitionBatch
+    ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"], Float[Tensor, "B N H W"]]:
+        """What a code says: the decoder's output o, the maps, and all scans of them in scanner units.
+
+        Args:
+            z: codes.
+            log_gain: of each scan.
+            acquisitions: how each scan is taken.
+        """
         o = self.decoder(z)
         with full_precision(o):
             maps = tissue_maps(o, self.bias)
-            log_gain = _gain_of_all(log_gain, mask)
             # s = G · f(PD, T1, T2)   (Eq. 1; G = 1 unless it is regressed)
-            reconstruction = log_gain.exp()[..., None, None] * signal(maps, acquisitions)
-        return VaeOutput(mean, log_var, o, maps, reconstruction, scale, log_gain)
+            return o, maps, log_gain.exp()[..., None, None] * signal(maps, acquisitions)
 
 
 def _gain_of_all(log_gain: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None) -> Float[Tensor, "B N"]:

@@ -65,12 +65,19 @@ def jacobian(values: Float[Tensor, "n 3"], protocol: Protocol) -> Float[Tensor, 
     return _with_jacobian(values.log(), protocol)[1]
 
 
-def fisher_information(jacobian: Float[Tensor, "n N 3"], sigma: float) -> Float[Tensor, "n 3 3"]:
+def fisher_information(
+    jacobian: Float[Tensor, "n N 3"], sigma: float | Float[Tensor, " N"]
+) -> Float[Tensor, "n 3 3"]:
     """What N scans with Gaussian noise σ say of θ: Jᵀ J / σ².
 
     Equation: eq-fisher. Gaussian noise is the high-signal limit of a magnitude's.
+
+    Args:
+        jacobian: see :func:`jacobian`.
+        sigma: of all scans, or of each.
     """
-    return jacobian.mT @ jacobian / sigma**2
+    weighted = jacobian / torch.as_tensor(sigma, dtype=jacobian.dtype)[..., None]
+    return weighted.mT @ weighted
 
 
 def bounds_from(information: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3"]:
@@ -89,7 +96,7 @@ def bounds_from(information: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3"]:
 def cramer_rao(
     values: Float[Tensor, "n 3"],
     protocol: Protocol,
-    sigma: float = 0.01,
+    sigma: float | Float[Tensor, " N"] = 0.01,
     *,
     voxels: int = 1,
     prior: Prior | None = None,
@@ -99,7 +106,7 @@ def cramer_rao(
     Args:
         values: PD, T1, T2 of n tissues.
         protocol: N acquisitions.
-        sigma: noise, in the units of PD.
+        sigma: noise of all scans, or of each, in the units of PD.
         voxels: how many voxels share the same three numbers; what they know adds up.
         prior: what is known before any scan; with it the bound holds on average over that prior, not for each value.
     """

@@ -16,12 +16,12 @@ from physldm.draws import Step, Who, seeded
 from physldm.models import PhysicsVAE
 from physldm.models.discriminator import PatchDiscriminator
 from physldm.models.encoder import scale_images
+from physldm.models.losses import judged, ramp, shown, vae_loss
 from physldm.models.perceptual import Lpips
 from physldm.progress import progress
 from physldm.runs import Run
 
 from .engine import CRITIC_BETAS, Learner, learning_rate, make_fabric
-from .losses import judged, ramp, shown, vae_loss
 from .vae_stage import draw_step
 
 Curves = dict[str, list[float]]

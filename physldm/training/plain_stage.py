@@ -13,11 +13,11 @@ from physldm.config import StageConfig, VaeConfig, preset_name
 from physldm.data import make_subject
 from physldm.draws import Step, Who, seeded
 from physldm.models.encoder import scale_images
+from physldm.models.losses import kl_to_standard_normal
 from physldm.models.plain import PlainOutput, PlainVAE
 from physldm.progress import progress
 
 from .engine import Learner, learning_rate
-from .losses import kl_to_standard_normal
 
 # 8× downsampling and six channels, as the paper's VAE, but thin
 SMALL = VaeConfig(widths=(16, 32, 64), blocks=1, unshuffle=2, latent_channels=6, adagn=False, pd_median=1.0)

@@ -17,12 +17,12 @@ from physldm.data.slices import SliceStore
 from physldm.draws import Step, seeded
 from physldm.models import PhysicsVAE, latent_shape
 from physldm.models.discriminator import PatchDiscriminator
+from physldm.models.losses import judged, ramp, shown, vae_loss
 from physldm.models.perceptual import Lpips
 from physldm.models.vae import VaeOutput
 from physldm.physics import AcquisitionBatch
 
 from .engine import Critic, Training
-from .losses import judged, ramp, shown, vae_loss
 
 
 def subsets(mask: Bool[Tensor, "B N"], further: float, draw: torch.Generator) -> Bool[Tensor, "B N"]:

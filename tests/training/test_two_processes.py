@@ -12,9 +12,9 @@ from physldm.config import load_preset
 from physldm.data.slices import SliceStore
 from physldm.draws import Step, Who
 from physldm.models import PhysicsVAE
+from physldm.models.losses import vae_loss
 from physldm.runs import Run
 from physldm.training.engine import learning_rate
-from physldm.training.losses import vae_loss
 from physldm.training.vae_stage import draw_step
 from physldm.weights import architecture, load_tensors
 

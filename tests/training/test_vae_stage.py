@@ -12,10 +12,10 @@ from physldm.config import load_preset
 from physldm.data import make_subject
 from physldm.data.slices import Batch, add_session, close_store
 from physldm.draws import Step, Who
+from physldm.models.losses import vae_loss
 from physldm.physics import Acquisition, AcquisitionBatch
 from physldm.runs import Run
 from physldm.training import train, vae_stage
-from physldm.training.losses import vae_loss
 from physldm.training.vae_stage import draw_step, subsets
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from physldm.config import load_preset
-from physldm.models.vae import VaeOutput
-from physldm.training.losses import (
+from physldm.models.losses import (
     apparent_gain,
     kl_to_standard_normal,
     ramp,
@@ -17,6 +16,7 @@ from physldm.training.losses import (
     total_variation,
     vae_loss,
 )
+from physldm.models.vae import VaeOutput
 
 
 def decoded(o):

@@ -9,8 +9,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from physldm.config import LossConfig
-from physldm.models.vae import VaeOutput
 from physldm.physics.tissue import PRIOR_T1, from_output, water_content
+
+from .vae import VaeOutput
 
 SMOOTH = 0.01  # of the scale: below it √(s² + ε²) no longer tells the sign
 FLUID = 1.1  # of log T2 over its median, 0.3 s: longer is no tissue's, and may be as long as it likes
