@@ -51,6 +51,18 @@ class Family:
         settings = acquisition.settings.items()
         return cls(contrast, acquisition.sequence, share, {name: (v, v) for name, v in settings}, source)
 
+    def __str__(self) -> str:
+        ranges = dict(self.ranges)
+        if self.fluid_null:
+            shortest, longest = (fluid_null(tr) for tr in ranges["tr"])
+            ranges["ti"] = shortest, longest
+        shown = []
+        for name in SEQUENCES[self.sequence].takes:
+            if name in ranges:
+                (low, high), unit = ranges[name], f" {FIELDS[name].unit}".rstrip()
+                shown.append(f"{FIELDS[name].label} {low:.3g}{f' to {high:.3g}' if high > low else ''}{unit}")
+        return f"{self.sequence} ({', '.join(shown)})"
+
     def covers(self, acquisition: Acquisition, slack: float = 1.0) -> bool:
         """Whether a scan is of this sequence, and each setting that its equation takes within range, or within a factor
         ``slack`` of one end."""
