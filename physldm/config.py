@@ -24,13 +24,19 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Which made-up subjects, and which of their slices (``heights`` in mm: start, stop, step)."""
+    """Which made-up subjects, and which of their slices (``heights`` in mm: start, stop, step).
+
+    ``choose_subjects`` are those that settings are chosen by, ``heldout_subjects`` are scored and looked at for nothing
+    else. ``protocols`` says how training scans them: ``usual`` as one study does, ``any`` as scanners do. The held-out
+    are scanned as usual."""
 
     anatomy: str
     spacing: Literal[1, 2]
     heights: tuple[int, int, int]
     train_subjects: int = Field(gt=0)
+    choose_subjects: int = Field(0, ge=0)
     heldout_subjects: int = Field(gt=0)
+    protocols: Literal["usual", "any"] = "usual"
     partial_volume: Mixture = "properties"
     noise: float = Field(0.01, ge=0)
     gain_sd: float = Field(0.2, ge=0)
@@ -39,6 +45,7 @@ class DataConfig(_Section):
 
 class VaeConfig(_Section):
     """Encoder and decoder. ``unshuffle`` folds that many pixels a side into channels before the first layer;
+    ``told`` is what AdaGN is told of a protocol: its ``numbers``, or its ``effect`` on reference tissues;
     ``gain`` lets the encoder find a scanner gain for every image (the paper's G regression)."""
 
     widths: tuple[int, ...]
@@ -49,6 +56,7 @@ class VaeConfig(_Section):
     adagn: bool = True
     fusion: Literal["product", "generalised", "mixture"] = "product"
     prior_expert: bool = False
+    told: Literal["numbers", "effect"] = "numbers"
     gain: bool = False
     pd_median: float = Field(gt=0)
 
@@ -87,11 +95,13 @@ class AugmentConfig(_Section):
     """``subsets``: the share of a step's slices that are decoded a second time, from some of their scans (the paper's
     modality dropout), and asked for the others. ``further``: the chance that, where one scan is left out, another is
     left out, too. ``at_mean``: the share that is decoded at the mean of its code, as every slice is once the network is
-    used, and not at a draw."""
+    used, and not at a draw. ``asked``: the share that is asked for scans that the encoder was not given, of the same
+    brain, taken in another way; the others are asked for what was given, as the paper has it."""
 
     subsets: float = Field(0.0, ge=0, le=1)
     further: float = Field(0.5, ge=0, lt=1)
     at_mean: float = Field(0.0, ge=0, le=1)
+    asked: float = Field(0.0, ge=0, le=1)
 
 
 class UNetConfig(_Section):

@@ -19,6 +19,7 @@ class Who(IntEnum):
     FINE_TUNING = 3
     CRITIC = 4
     PLAIN = 5
+    SCANNER = 6
 
 
 class What(IntEnum):

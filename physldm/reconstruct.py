@@ -20,9 +20,10 @@ from physldm.data.bids import new_dataset, write_maps
 from physldm.data.foreground import tissue_of
 from physldm.data.json_files import write_json
 from physldm.data.phantom import GAIN, average_brain
+from physldm.data.protocols import Family
 from physldm.data.sessions import Session, find_sessions
 from physldm.errors import InputError
-from physldm.physics import CONTRASTS, FIELDS, Acquisition, signal, tissue_signal
+from physldm.physics import CONTRASTS, Acquisition, signal, tissue_signal
 from physldm.physics.identifiability import cramer_rao, tissue_values
 from physldm.progress import progress, say
 from physldm.runs import Run, read_facts
@@ -35,7 +36,7 @@ BIN, SMOOTH, TRIED = 0.02, 0.1, 1.2
 NOISE = 0.01  # of a scan's brightest tissue: what the bounds are told for
 MOST_BOUND = 100.0  # %; scans that know a property no better than that do not know it
 SHOWN = {"wm": "white matter", "gm": "grey matter"}  # tissues whose bounds are told
-NEAR = 1.1  # a setting counts as one that a run has seen if it is within a tenth of one
+NEAR = 1.1  # a setting counts as one that a run has seen if it is within a tenth of one, or of a range's end
 
 
 class Reconstruction(NamedTuple):
@@ -196,7 +197,7 @@ def _record(
 
 
 def doubts(
-    run: Run, reading: Reading, misfit: Mapping[str, float], seen: Mapping[str, Sequence[Acquisition]]
+    run: Run, reading: Reading, misfit: Mapping[str, float], seen: Mapping[str, Sequence[Family]]
 ) -> list[str]:
     """One line for each reason not to believe a session's maps.
 
@@ -208,8 +209,9 @@ def doubts(
     """
     lines = []
     for c, scan in reading.scans.items():
-        if seen.get(c) and not any(_alike(scan.acquisition, other) for other in seen[c]):
-            lines.append(f"{scan.file}: {scan.acquisition}: the run never saw its like, nearest {seen[c][0]}")
+        if seen.get(c) and not any(family.covers(scan.acquisition, NEAR) for family in seen[c]):
+            trained = "; ".join(map(str, seen[c]))
+            lines.append(f"{scan.file}: {scan.acquisition}: the run never saw its like, but {trained}")
     absent = [c for c in CONTRASTS if c not in reading.scans]
     if absent and run.config.augment.subsets == 0:
         lines.append(
@@ -222,14 +224,6 @@ def doubts(
         if not m <= MOST_MISFIT
     ]
     return lines
-
-
-def _alike(a: Acquisition, b: Acquisition) -> bool:
-    """Whether two protocols are of one sequence, each setting within a tenth of the other's; an MPRAGE's TE is not asked."""
-    if a.sequence != b.sequence:
-        return False
-    pairs = [(getattr(a, n), getattr(b, n)) for n in FIELDS if n != "te" or a.sequence != "mprage"]
-    return all(x == y or (x and y and 1 / NEAR <= x / y <= NEAR) for x, y in pairs)
 
 
 def default_gain(run: Run) -> Gain:

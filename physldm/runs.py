@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physldm.config import Config, preset_name, read_config
-from physldm.data.population import phantom_fingerprint, phantom_store
+from physldm.data.population import phantom_fingerprint, phantom_store, scanned_anew
+from physldm.data.protocols import DRAWN, Family
 from physldm.data.slices import ABSENT, SliceStore
 from physldm.diffusion import dpm_solver, guided, log_snr_timesteps, make_schedule
 from physldm.diffusion.samplers import Callback, Model
@@ -118,17 +119,18 @@ class Run:
             )
         return store if origin else phantom_store(self.config.data, self.config.seed, own)
 
-    def protocols(self) -> dict[str, list[Acquisition]]:
-        """How T1w, T2w and FLAIR of the training subjects were taken, each protocol once; empty where their slices are
-        gone."""
+    def protocols(self) -> dict[str, list[Family]]:
+        """How T1w, T2w and FLAIR of the training subjects were taken; empty where their slices are gone."""
         origin = read_facts(self.folder).get("data")
-        folder = Path(origin) if origin else self.folder / "slices"
-        if not (folder / "index.json").exists():
+        if not origin:
+            drawn = DRAWN["any" if scanned_anew(self.config.data) else "usual"]
+            return {c: [family for family in drawn if family.contrast == c] for c in CONTRASTS}
+        if not (Path(origin) / "index.json").exists():
             return {}
-        store = SliceStore(folder)
+        store = SliceStore(Path(origin))
         rows = [store.protocol(session) for session in store.sessions("train")]
         return {
-            c: [*dict.fromkeys(a for a in column if a)]
+            c: [Family.of(c, a, origin) for a in dict.fromkeys(a for a in column if a)]
             for c, column in zip(CONTRASTS, zip(*rows, strict=True), strict=True)
         }
 

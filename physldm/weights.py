@@ -14,7 +14,7 @@ from physldm.data.files import whole
 from physldm.errors import InputError, writing
 
 FORMAT = "physldm-2"
-ADDED_LATER = (("heads", 4),)  # a setting, and what it was while it could not be set
+ADDED_LATER = (("heads", 4), ("told", "numbers"))  # a setting, and what it was while it could not be set
 
 
 def architecture(config: Config, part: str) -> str:

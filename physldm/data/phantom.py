@@ -22,14 +22,14 @@ from physldm.physics.noise import complex_noise_magnitude, smooth_field
 from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
 from .anatomy import CLASSES, load_anatomy
+from .protocols import draw_protocol
 
 SQUARINGS = 6  # of a velocity, to the displacement that it makes
 GAIN = 1000.0  # scanner units per unit of PD
-# OASIS-3's most frequent settings and how many scans have them.
-MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
-FLAIR_SETTINGS = (((0.091, 9.0, 2.5), 845), ((0.076, 9.0, 2.5), 251))
-# T2w scans are long echo trains whose contrast is that of a spin echo with a TE in this range.
-T2W_TR, T2W_TE = 3.2, (0.09, 0.12)
+BIAS, BIAS_MM = (
+    0.03,
+    60.0,
+)  # of the receive field: SD of its logarithm, and the distance over which it changes
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ def make_subject(
     grid = _grid(spacing, heights)
     fractions, ventricles = _warp(anatomy, spacing, grid, draw)
     fractions = _add_lesions(anatomy, fractions, ventricles, grid, draw)
-    acquisitions = _protocol(draw)
+    acquisitions = draw_protocol("usual", draw)
     gain = GAIN * torch.exp(gain_sd * torch.randn((), generator=draw))
     gain = gain * torch.exp(sequence_gain_sd * torch.randn(len(acquisitions), generator=draw))
-    bias = torch.exp(0.03 * _smooth_field(grid, 60.0, draw))
+    bias = torch.exp(BIAS * _smooth_field(grid, BIAS_MM, draw))
     mixed = acquisitions if partial_volume == "signals" else ()
     maps, exact = _mix(fractions, _tissue_maps(grid, CLASSES[: len(fractions)], draw), mixed)
     fractions, maps = to_slices(fractions), to_slices(maps)
@@ -300,23 +300,6 @@ def _mix(
 
 
 # --- scan -------------------------------------------------------------------------------------------------
-
-
-def _choose(settings, draw: torch.Generator):
-    weights = torch.tensor([float(count) for _, count in settings])
-    return settings[int(torch.multinomial(weights, 1, generator=draw))][0]
-
-
-def _protocol(draw: torch.Generator) -> tuple[Acquisition, ...]:
-    """T1w, T2w and FLAIR with settings as frequent as in OASIS-3."""
-    te1, tr1, ti1 = _choose(MPRAGE_SETTINGS, draw)
-    te2 = T2W_TE[0] + (T2W_TE[1] - T2W_TE[0]) * float(torch.rand((), generator=draw))
-    te3, tr3, ti3 = _choose(FLAIR_SETTINGS, draw)
-    return (
-        Acquisition("mprage", te=te1, tr=tr1, ti=ti1),
-        Acquisition("spin_echo", te=round(te2, 4), tr=T2W_TR),
-        Acquisition("flair", te=te3, tr=tr3, ti=ti3),
-    )
 
 
 def _scan(clean: Float[Tensor, "S N H W"], noise: float, draw: torch.Generator) -> Float[Tensor, "S N H W"]:

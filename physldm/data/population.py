@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from physldm.config import DataConfig
 from physldm.errors import writing
 from physldm.physics import CONTRASTS
@@ -19,8 +17,10 @@ from .bids import new_dataset, start_dataset, write_fractions, write_maps, write
 from .json_files import write_json
 from .phantom import Subject, make_subject
 from .sequence_names import MADE_HERE
-from .slices import FORMAT, TRUTH, SliceStore, add_session, close_store, has_session
+from .slices import FORMAT, SliceStore, add_session, close_store, has_session
 
+BRAIN = ("maps", "fractions")  # what a store keeps of a subject to train on, and of one that is held out
+WHOLE = ("scans", "clean", *BRAIN)
 HEADER_TE = 0.455  # what most T2w headers of OASIS-3 say
 
 
@@ -48,22 +48,34 @@ def phantom_fingerprint(config: DataConfig, seed: int) -> str:
 
 
 def cast(config: DataConfig) -> list[tuple[str, str]]:
-    """Anatomy and split of every subject of a phantom store: no anatomy of several is in both splits."""
-    heads, count = anatomies(config.anatomy), config.train_subjects + config.heldout_subjects
-    if len(heads) == 1:
-        groups = {"train": heads, "heldout": heads}
-    else:
-        apart = min(len(heads) - 1, max(1, round(len(heads) * config.heldout_subjects / count)))
-        groups = {"train": heads[:-apart], "heldout": heads[-apart:]}
-    splits = ["train"] * config.train_subjects + ["heldout"] * config.heldout_subjects
-    places = [*range(config.train_subjects), *range(config.heldout_subjects)]
-    return [(groups[s][i % len(groups[s])], s) for s, i in zip(splits, places, strict=True)]
+    """Anatomy and split of every subject of a phantom store: no anatomy of several is in two splits."""
+    heads = anatomies(config.anatomy)
+    counts = {
+        "train": config.train_subjects,
+        "choose": config.choose_subjects,
+        "heldout": config.heldout_subjects,
+    }
+    groups, left = dict.fromkeys(counts, heads), heads
+    if len(heads) > 1:
+        for split in ("heldout", "choose"):
+            share = round(len(heads) * counts[split] / sum(counts.values()))
+            apart = min(len(left) - 1, max(1, share)) if counts[split] else 0
+            groups[split], left = left[len(left) - apart :] or left, left[: len(left) - apart]
+        groups["train"] = left
+    return [(groups[split][i % len(groups[split])], split) for split, n in counts.items() for i in range(n)]
+
+
+def scanned_anew(config: DataConfig) -> bool:
+    """Whether training scans its subjects anew in every step. One study scans everybody once; and where tissues mix as
+    signals the maps do not tell the scans."""
+    return config.protocols == "any" and config.partial_volume == "properties"
 
 
 def phantom_store(config: DataConfig, seed: int, folder: Path) -> SliceStore:
     """The store of made-up subjects that ``config`` describes; made, or finished, if it is not there yet.
 
-    The last ``heldout_subjects`` are held out: splits are by subject, and by anatomy where there is more than one.
+    Of those to train on it keeps the maps where every step scans them anew, else their scans. Then come ``choose_subjects`` that settings are chosen by, and ``heldout_subjects``
+    that are scored and looked at for nothing else: splits are by subject, and by anatomy where there is more than one.
     """
     fingerprint = phantom_fingerprint(config, seed)
     if (folder / "index.json").exists():
@@ -76,6 +88,7 @@ def phantom_store(config: DataConfig, seed: int, folder: Path) -> SliceStore:
         name = subject_name(i)
         if has_session(folder, name, fingerprint):
             continue
+        brain = parts[i][1] == "train" and scanned_anew(config)
         subject = make_subject(
             seed,
             i,
@@ -92,19 +105,14 @@ def phantom_store(config: DataConfig, seed: int, folder: Path) -> SliceStore:
             name,
             subject=name,
             source=fingerprint,
-            acquisitions=subject.acquisitions,
-            arrays=subject_arrays(subject),
+            acquisitions=None if brain else subject.acquisitions,
+            arrays={array: getattr(subject, array).numpy() for array in (BRAIN if brain else WHOLE)},
             heights=heights,
         )
     split = {subject_name(i): part for i, (_, part) in enumerate(parts)}
     return close_store(
         folder, split, spacing=config.spacing, fingerprint=fingerprint, partial_volume=config.partial_volume
     )
-
-
-def subject_arrays(subject: Subject) -> dict[str, np.ndarray]:
-    """A made-up subject's scans and truth, as a store keeps them."""
-    return {name: getattr(subject, name).numpy() for name in ("scans", *TRUTH)}
 
 
 # --- a BIDS dataset ----------------------------------------------------------------------------------------------

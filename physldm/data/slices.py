@@ -3,6 +3,8 @@
 ``index.json`` says which sessions there are and their split; ``sessions/NAME/`` holds one session's arrays and
 ``session.json``: how it was scanned, what it was made from, the checksum of each array. A session is there whole or not
 at all, so making a store can be stopped and goes on.
+
+A session to train on may be a brain: its true maps, and no scan. See :mod:`physldm.data.scanning`.
 """
 
 from __future__ import annotations
@@ -25,8 +27,7 @@ from physldm.physics import Acquisition, AcquisitionBatch
 
 from .files import whole
 
-FORMAT = "physldm-slices-3"
-TRUTH = ("clean", "maps", "fractions")
+FORMAT = "physldm-slices-4"
 # What stands in for a scan that is not there; the mask keeps it out of everything.
 ABSENT = Acquisition.usual("spin_echo")
 OPEN_FILES = 256
@@ -41,6 +42,19 @@ class Batch:
     images: Float[Tensor, "B N H W"]
     acquisitions: AcquisitionBatch
     mask: Bool[Tensor, "B N"]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """The slices of several batches, one batch's after another's."""
+        taken = AcquisitionBatch.joined([part.acquisitions for part in parts])
+        return cls(
+            torch.cat([part.images for part in parts]), taken, torch.cat([part.mask for part in parts])
+        )
+
+    def __getitem__(self, rows: Slices) -> Batch:
+        """Some of the slices, by their places."""
+        places = [int(r) for r in rows]
+        return Batch(self.images[places], self.acquisitions[places], self.mask[places])
 
 
 class SliceStore:
@@ -85,16 +99,26 @@ class SliceStore:
         """How the truth mixes tissues in a voxel: ``properties`` or ``signals``."""
         return self.index["partial_volume"]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a slice."""
+        height, width = self._open(0, "maps" if self.is_brain(0) else "scans").shape[-2:]
+        return height, width
+
+    def is_brain(self, number: int) -> bool:
+        """Whether of a slice's session the maps are kept, and no scan."""
+        return self.index["sessions"][self.session_of[number]]["acquisitions"] is None
+
     def has_truth(self, session: int) -> bool:
         """Whether tissue maps, fractions and noise-free scans of a session are known."""
         return self.index["sessions"][session]["truth"]
 
     def sessions(self, split: str) -> list[int]:
-        """Numbers of the sessions of ``train`` or ``heldout``."""
+        """Numbers of the sessions of ``train``, ``choose`` or ``heldout``."""
         return [i for i, s in enumerate(self.index["sessions"]) if s["split"] == split]
 
     def slices(self, split: str) -> np.ndarray:
-        """Numbers of the slices of ``train`` or ``heldout``."""
+        """Numbers of the slices of ``train``, ``choose`` or ``heldout``."""
         return np.flatnonzero(np.isin(self.session_of, self.sessions(split)))
 
     def of_session(self, session: int) -> np.ndarray:
@@ -109,8 +133,17 @@ class SliceStore:
         return torch.tensor(rows, dtype=torch.float32)
 
     def protocol(self, session: int) -> tuple[Acquisition | None, ...]:
-        """How T1w, T2w and FLAIR of a session were taken; None where there is no such scan."""
+        """How T1w, T2w and FLAIR of a session were taken; None where there is no such scan.
+
+        Raises:
+            InputError: it is a brain that nobody has scanned.
+        """
         rows = self.index["sessions"][session]["acquisitions"]
+        if rows is None:
+            name = self.folder / "sessions" / self.index["sessions"][session]["name"]
+            raise InputError(
+                f"{name}: found maps, expected scans (physldm.data.scanning.scan_slices makes them)"
+            )
         return tuple(None if row is None else Acquisition(**row) for row in rows)
 
     def array(self, name: str, slices: Slices) -> Tensor:
@@ -122,12 +155,15 @@ class SliceStore:
 
     def batch(self, slices: Slices) -> Batch:
         """Scans, acquisitions and mask of some slices; a slice that a scan does not reach is absent, too."""
-        rows = [self.protocol(self.session_of[i]) for i in slices]
-        images = self.array("scans", slices)
-        taken = torch.tensor([[a is not None for a in row] for row in rows])
-        reached = taken & (images.amax((2, 3)) > 0)
-        mask = torch.where(reached.any(1, keepdim=True), reached, taken)
-        return Batch(images, AcquisitionBatch.of([[a or ABSENT for a in row] for row in rows]), mask)
+        return as_batch(self.array("scans", slices), [self.protocol(self.session_of[i]) for i in slices])
+
+
+def as_batch(images: Float[Tensor, "B N H W"], rows: Sequence[Sequence[Acquisition | None]]) -> Batch:
+    """Images and how each was taken; None where there is no such scan. One that is nowhere above 0 is absent, too."""
+    taken = torch.tensor([[a is not None for a in row] for row in rows])
+    reached = taken & (images.amax((2, 3)) > 0)
+    mask = torch.where(reached.any(1, keepdim=True), reached, taken)
+    return Batch(images, AcquisitionBatch.of([[a or ABSENT for a in row] for row in rows]), mask)
 
 
 def _read_json(file: Path, expected: str) -> dict:
@@ -172,7 +208,7 @@ def add_session(
     *,
     subject: str,
     source: str,
-    acquisitions: Sequence[Acquisition | None],
+    acquisitions: Sequence[Acquisition | None] | None,
     arrays: Mapping[str, np.ndarray],
     heights: Sequence[float],
     scans: Mapping[str, Mapping] | None = None,
@@ -185,9 +221,9 @@ def add_session(
         name: of the session.
         subject: whose it is.
         source: what it was made from, compared by :func:`has_session`.
-        acquisitions: of T1w, T2w, FLAIR; None where absent.
+        acquisitions: of T1w, T2w, FLAIR; None where absent. None for all of a brain that is not scanned.
         arrays: ``scans [S, 3, H, W]`` and, where truth is known, ``clean [S, 3, H, W]``, ``maps [S, 3, H, W]``,
-            ``fractions [S, K, H, W]``.
+            ``fractions [S, K, H, W]``; of a brain the last two.
         heights: of each slice, mm above the bottom of the box.
         scans: of each contrast the ``file`` it was read from and what was ``filled_in``.
         notes: what a reader should know of the session.
@@ -205,12 +241,12 @@ def add_session(
                 "name": name,
                 "subject": subject,
                 "source": source,
-                "slices": len(arrays["scans"]),
+                "slices": len(next(iter(arrays.values()))),
                 "heights": [float(h) for h in heights],
                 "scans": dict(scans or {}),
                 "notes": list(notes),
-                "acquisitions": [None if a is None else asdict(a) for a in acquisitions],
-                "truth": set(TRUTH) <= set(arrays),
+                "acquisitions": acquisitions and [None if a is None else asdict(a) for a in acquisitions],
+                "truth": {"maps", "fractions"} <= set(arrays),
                 "files": {array: _digest(part / f"{array}.npy") for array in arrays},
             }
             (part / "session.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -224,7 +260,7 @@ def close_store(
     fingerprint: str,
     partial_volume: str = "properties",
 ) -> SliceStore:
-    """Writes the index of the sessions in ``split`` (``{name: "train" or "heldout"}``), in that order; removes others."""
+    """Writes the index of the sessions in ``split`` (``{name: "train", "choose" or "heldout"}``), in that order; removes others."""
     for left_over in (folder / "sessions").iterdir():
         if left_over.is_dir() and left_over.name not in split:
             shutil.rmtree(left_over, ignore_errors=True)

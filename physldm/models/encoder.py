@@ -8,12 +8,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from physldm.config import VaeConfig
-from physldm.physics import SEQUENCES, AcquisitionBatch
+from physldm.physics import SEQUENCES, AcquisitionBatch, signal
 
 from .blocks import AdaGN, Level, ResBlock, SelfAttention, zeroed
 
 CODE = 128
 PROTOCOL_FEATURES = 6
+# T1 and T2 (s) of tissues, from fat to fluid, on which the effect of a protocol is told
+REFERENCE = (
+    (0.37, 0.1), (0.6, 0.06), (0.85, 0.07), (0.85, 0.1), (1.1, 0.08), (1.2, 0.14), (1.45, 0.085), (1.45, 0.11),
+    (1.8, 0.1), (2.5, 0.3), (3.3, 0.8), (4.2, 1.9),
+)  # fmt: skip
 
 
 def protocol_features(
@@ -27,6 +32,29 @@ def protocol_features(
     times = [acquisitions.te.clamp_min(1e-3).log() + 3, acquisitions.tr.log() - 1, log_ti]
     sequence = [inverted.float(), refocused.to(log_scale)]
     return torch.stack([*times, *sequence, log_scale - 5.5], -1)  # offsets only centre the usual values
+
+
+def protocol_effect(
+    acquisitions: AcquisitionBatch, log_scale: Float[Tensor, "B N"]
+) -> Float[Tensor, "B N 14"]:
+    """What the encoder is told beside the image, if not the protocol's numbers: what the protocol does. The signed signal
+    of each reference tissue over the largest of them; the logarithm of that; and that of the intensity that the image was
+    divided by, over it. A sequence that is new to the encoder is told as well as one that it knows.
+
+    Equation: eq-effect-told
+    """
+    # f_k = s_k / s_max, ln s_max, ln(scale / s_max)
+    t1, t2 = torch.tensor(REFERENCE, device=log_scale.device).T
+    maps = torch.stack([torch.ones_like(t1), t1, t2])[None, :, None].expand(len(log_scale), -1, -1, -1)
+    s = signal(maps, acquisitions)[:, :, 0]
+    largest = s.abs().amax(-1, keepdim=True).clamp_min(1e-4)
+    brightness = log_scale[..., None] - largest.log()
+    return torch.cat(
+        [s / largest, largest.log(), brightness - 6.5], -1
+    )  # the offset only centres the usual values
+
+
+TOLD = {"numbers": (protocol_features, PROTOCOL_FEATURES), "effect": (protocol_effect, len(REFERENCE) + 2)}
 
 
 def scale_images(images: Float[Tensor, "B N H W"]) -> tuple[Float[Tensor, "B N H W"], Float[Tensor, "B N"]]:
@@ -46,7 +74,7 @@ class Encoder(nn.Module):
         self.protocol = None
         if config.adagn:  # (s, b) = MLP(TE, TR, TI): a shared trunk here, a linear head in every AdaGN
             self.protocol = nn.Sequential(
-                nn.Linear(PROTOCOL_FEATURES, CODE), nn.SiLU(), nn.Linear(CODE, CODE), nn.SiLU()
+                nn.Linear(TOLD[config.told][1], CODE), nn.SiLU(), nn.Linear(CODE, CODE), nn.SiLU()
             )
         self.stem = nn.Conv2d(f * f, widths[0], 3, padding=1)
         self.blocks, self.down = nn.ModuleList(), nn.ModuleList()
@@ -66,9 +94,9 @@ class Encoder(nn.Module):
         self.gain = zeroed(nn.Linear(before, 1)) if config.gain else None
 
     def forward(
-        self, images: Float[Tensor, "B 1 H W"], features: Float[Tensor, "B 6"] | None
+        self, images: Float[Tensor, "B 1 H W"], features: Float[Tensor, "B F"] | None
     ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C h w"], Float[Tensor, " B"]]:
-        """Scaled images and :func:`protocol_features` → mean and log variance of the code, and the log of the
+        """Scaled images and what is told of them → mean and log variance of the code, and the log of the
         scanner's gain (0 where it is not regressed)."""
         code = None if self.protocol is None else self.protocol(features)
         h = F.pixel_unshuffle(images, self.unshuffle)

@@ -16,7 +16,7 @@ from physldm.physics.tissue import PRIOR_T1, PRIOR_T2
 
 from .blocks import full_precision
 from .decoder import Decoder
-from .encoder import Encoder, protocol_features, scale_images
+from .encoder import TOLD, Encoder, scale_images
 from .fusion import FUSIONS
 
 LONGEST_LOG = 12.0  # exp(12): beyond any tissue, far from overflow
@@ -86,7 +86,7 @@ class PhysicsVAE(nn.Module):
             scale: see there.
             acquisitions: how each scan was taken.
         """
-        features = protocol_features(acquisitions, scale.log())
+        features = TOLD[self.config.told][0](acquisitions, scale.log())
         said = self.encoder(scaled.flatten(0, 1)[:, None], features.flatten(0, 1))
         return tuple(x.unflatten(0, scaled.shape[:2]) for x in said)
 
@@ -117,8 +117,9 @@ class PhysicsVAE(nn.Module):
         mask: Bool[Tensor, "M N"] | None = None,
         noise: Float[Tensor, "M C h w"] | None = None,
         rows: Sequence[int] | None = None,
+        asked: AcquisitionBatch | None = None,
     ) -> VaeOutput:
-        """Encode, draw z = μ + σ·noise (μ itself without noise), decode, scan again as the images were.
+        """Encode, draw z = μ + σ·noise (μ itself without noise), decode, scan again.
 
         Args:
             images: magnitudes in scanner units.
@@ -127,6 +128,7 @@ class PhysicsVAE(nn.Module):
             noise: for the code.
             rows: M numbers of slices, each encoded once however often it is to be decoded, from whatever
                 scans ``mask`` says; by default each slice once.
+            asked: ``[M, N]``, how to scan; by default as the images were taken.
         """
         scaled, scale = scale_images(images)
         said = self.experts(scaled, scale, acquisitions)
@@ -136,7 +138,7 @@ class PhysicsVAE(nn.Module):
         mean, log_var = self._fuse(each_mean, each_log_var, mask)
         z = mean if noise is None else mean + torch.exp(0.5 * log_var) * noise
         log_gain = _gain_of_all(log_gain, mask)
-        o, maps, reconstruction = self.explain(z, log_gain, acquisitions)
+        o, maps, reconstruction = self.explain(z, log_gain, acquisitions if asked is None else asked)
         return VaeOutput(mean, log_var, o, maps, reconstruction, scale, log_gain)
 
     def explain(

@@ -216,6 +216,18 @@ class AcquisitionBatch:
         """The same N acquisitions for each of ``batch`` subjects."""
         return cls.of([row] * batch)
 
+    @classmethod
+    def joined(cls, parts: Sequence[AcquisitionBatch]) -> AcquisitionBatch:
+        """The subjects of several batches, one batch's after another's."""
+        names = [name for name in FIELDS if any(name in part.more for part in parts)]
+        nothing = [torch.zeros_like(part.te) for part in parts]
+        more = {
+            name: torch.cat([part.more.get(name, zero) for part, zero in zip(parts, nothing, strict=True)])
+            for name in names
+        }
+        sequence = tuple(row for part in parts for row in part.sequence)
+        return cls(sequence, *(torch.cat([getattr(p, t) for p in parts]) for t in ("te", "tr", "ti")), more)
+
     @property
     def shape(self) -> tuple[int, int]:
         subjects, contrasts = self.te.shape

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physldm.config import LossConfig
+from physldm.data.scanning import scan_slices
 from physldm.draws import Step, Who, seeded
 from physldm.models import PhysicsVAE
 from physldm.models.discriminator import PatchDiscriminator
@@ -62,9 +63,10 @@ def train_critic(
     slices = store.slices("train")
     for number in progress(range(steps), desc="training a critic", unit="step", mininterval=1.0):
         step = Step(seed, Who.CRITIC, number)
-        batch = store.batch(slices[step.batch(len(slices), run.config.vae_stage.batch)])
+        chosen, draw = slices[step.batch(len(slices), run.config.vae_stage.batch)], step.draw()
+        batch = scan_slices(store, chosen, run.config.data, draw).given
         # of the scans that are there
-        which = torch.multinomial(batch.mask.float(), 1, generator=step.draw())[:, 0]
+        which = torch.multinomial(batch.mask.float(), 1, generator=draw)[:, 0]
         scans = batch.images[torch.arange(len(which)), which][:, None]
         scale = scale_images(scans)[1]
         real, made = (shown(x, scale, None).to(fabric.device) for x in (scans, spoil(scans)))
@@ -109,13 +111,13 @@ def fine_tune(
     for number in progress(range(steps), desc="fine-tuning", unit="step", mininterval=1.0):
         start, rate = time.perf_counter(), learning_rate(number, steps, stage)
         drawn = draw_step(run.store, run.config, Step(seed, Who.FINE_TUNING, number))
-        output, images, asked = drawn.to(fabric.device).through(vae)
+        output, targets, weight = drawn.to(fabric.device).through(vae)
         if judge:
             judge.module.requires_grad_(False)
-        value, parts = vae_loss(output, images, asked, loss, number, perceptual=lpips, discriminator=judge)
+        value, parts = vae_loss(output, targets, weight, loss, number, perceptual=lpips, discriminator=judge)
         vae.learn(value, rate, number)
         if judge and ramp(number + 1, loss) > 0:
-            pictures = (shown(x.detach(), output.scale, asked) for x in (images, output.reconstruction))
+            pictures = (shown(x.detach(), output.scale, weight) for x in (targets, output.reconstruction))
             parts |= _teach(judge, *pictures, loss.discriminator_lr * rate / lr, number)
         for name, part in {"loss": value, **parts}.items():
             curves[name].append(part.item())

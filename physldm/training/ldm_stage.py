@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from physldm.config import Config
+from physldm.data.scanning import once_scanned
 from physldm.data.slices import SliceStore
 from physldm.diffusion import add_noise, diffusion_loss, make_schedule
 from physldm.draws import seeded
@@ -18,19 +19,20 @@ from physldm.weights import architecture, load_weights
 
 from .engine import Training
 
+AT_ONCE = 16  # slices
 UNTOLD = 0.1  # the share of slices whose height the network is not told (Ho and Salimans 2022)
 
 
 @torch.inference_mode()
 def cache_posteriors(
-    vae: PhysicsVAE, store: SliceStore, split: str, device: torch.device, batch: int = 16
+    vae: PhysicsVAE, store: SliceStore, config: Config, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the code of every slice, then of its mirror image, slice by slice:
+    """Mean and standard deviation of the code of every training slice, then of its mirror image, slice by slice:
     ``[2S, C, h, w]``."""
-    slices = store.slices(split)
+    slices = store.slices("train")
     means, sigmas = [], []
-    for start in progress(range(0, len(slices), batch), desc="caching posteriors", unit="batch"):
-        part = store.batch(slices[start : start + batch])
+    for start in progress(range(0, len(slices), AT_ONCE), desc="caching posteriors", unit="batch"):
+        part = once_scanned(store, slices[start : start + AT_ONCE], config.data, config.seed)
         taken, mask = part.acquisitions.to(device), part.mask.to(device)
         both = [vae.encode(x.to(device), taken, mask) for x in (part.images, part.images.flip(-1))]
         mean, log_var = (torch.stack(x, 1).flatten(0, 1) for x in zip(*both, strict=True))
@@ -44,7 +46,7 @@ def train_ldm(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
     vae = PhysicsVAE(config.vae)
     load_weights(folder / "vae.safetensors", vae, architecture(config, "vae"))
     vae = vae.eval().to(fabric.device).to(memory_format=torch.channels_last)
-    mean, sigma = cache_posteriors(vae, store, "train", fabric.device)
+    mean, sigma = cache_posteriors(vae, store, config, fabric.device)
     with seeded(config.seed):
         module = make_denoiser(config).to(memory_format=torch.channels_last)
     module.shift.copy_(mean.mean((0, 2, 3))[:, None, None])

@@ -1,0 +1,194 @@
+"""How brains are scanned: protocols as one study's, or drawn from all that scanners do."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from physldm.physics import CONTRASTS, SEQUENCES, Acquisition
+from physldm.physics.table import FIELDS
+
+Protocols = Literal["usual", "any"]
+Protocol = tuple[Acquisition, ...]  # T1w, T2w, FLAIR
+Where = Literal["inside", "edge"]
+
+FLUID_T1 = 4.2  # s
+
+
+def fluid_null(tr: float) -> float:
+    """The TI (s) at which fluid gives no signal, 1 − 2 E1(TI) + E1(TR) = 0: T1 · ln(2 / (1 + E1(TR)))."""
+    return FLUID_T1 * math.log(2 / (1 + math.exp(-tr / FLUID_T1)))
+
+
+@dataclass(frozen=True)
+class Family:
+    """One way to take a contrast: a sequence, and how far its settings go.
+
+    Attributes:
+        contrast: ``T1w``, ``T2w`` or ``FLAIR``.
+        sequence: of the table.
+        share: of the scans of its contrast, relative to its other families'.
+        ranges: of each setting that is drawn; log-uniform, a count's is rounded.
+        source: who scans so.
+        fluid_null: TI is drawn as this range times the TI at which fluid gives no signal at the TR that was drawn.
+    """
+
+    contrast: str
+    sequence: str
+    share: float
+    ranges: Mapping[str, tuple[float, float]]
+    source: str
+    fluid_null: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, contrast: str, acquisition: Acquisition, source: str, share: float = 1.0) -> Family:
+        """A single protocol."""
+        settings = acquisition.settings.items()
+        return cls(contrast, acquisition.sequence, share, {name: (v, v) for name, v in settings}, source)
+
+    def __str__(self) -> str:
+        ranges = dict(self.ranges)
+        if self.fluid_null:
+            shortest, longest = (fluid_null(tr) for tr in ranges["tr"])
+            ranges["ti"] = shortest, longest
+        shown = []
+        for name in SEQUENCES[self.sequence].takes:
+            if name in ranges:
+                (low, high), unit = ranges[name], f" {FIELDS[name].unit}".rstrip()
+                shown.append(f"{FIELDS[name].label} {low:.3g}{f' to {high:.3g}' if high > low else ''}{unit}")
+        return f"{self.sequence} ({', '.join(shown)})"
+
+    def covers(self, acquisition: Acquisition, slack: float = 1.0) -> bool:
+        """Whether a scan is of this sequence, and each setting that its equation takes within range, or within a factor
+        ``slack`` of one end."""
+        if acquisition.sequence != self.sequence:
+            return False
+        ranges = dict(self.ranges)
+        if self.fluid_null:
+            null = fluid_null(acquisition.settings["tr"])
+            ranges["ti"] = (self.fluid_null[0] * null, self.fluid_null[1] * null)
+        taken = (name for name in SEQUENCES[self.sequence].takes if name in ranges)
+        return all(ranges[n][0] / slack <= acquisition.settings[n] <= ranges[n][1] * slack for n in taken)
+
+
+# --- one study ---------------------------------------------------------------------------------------------------
+
+# OASIS-3's most frequent settings and how many scans have them.
+MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
+FLAIR_SETTINGS = (((0.091, 9.0, 2.5), 845), ((0.076, 9.0, 2.5), 251))
+# T2w scans are long echo trains whose contrast is that of a spin echo with a TE in this range.
+T2W_TR, T2W_TE = 3.2, (0.09, 0.12)
+
+
+USUAL = (
+    *(
+        Family.of("T1w", Acquisition("mprage", te=te, tr=tr, ti=ti), "OASIS-3", n)
+        for (te, tr, ti), n in MPRAGE_SETTINGS
+    ),
+    Family("T2w", "spin_echo", 1.0, {"te": T2W_TE, "tr": (T2W_TR, T2W_TR)}, "OASIS-3"),
+    *(
+        Family.of("FLAIR", Acquisition("flair", te=te, tr=tr, ti=ti), "OASIS-3", n)
+        for (te, tr, ti), n in FLAIR_SETTINGS
+    ),
+)
+
+
+def _choose(settings, draw: torch.Generator):
+    weights = torch.tensor([float(count) for _, count in settings])
+    return settings[int(torch.multinomial(weights, 1, generator=draw))][0]
+
+
+def _usual(draw: torch.Generator) -> Protocol:
+    """T1w, T2w and FLAIR with settings as frequent as in OASIS-3."""
+    te1, tr1, ti1 = _choose(MPRAGE_SETTINGS, draw)
+    te2 = T2W_TE[0] + (T2W_TE[1] - T2W_TE[0]) * float(torch.rand((), generator=draw))
+    te3, tr3, ti3 = _choose(FLAIR_SETTINGS, draw)
+    return (
+        Acquisition("mprage", te=te1, tr=tr1, ti=ti1),
+        Acquisition("spin_echo", te=round(te2, 4), tr=T2W_TR),
+        Acquisition("flair", te=te3, tr=tr3, ti=ti3),
+    )
+
+
+# --- all that scanners do ----------------------------------------------------------------------------------------
+
+
+MPRAGE = {"tr": (1.6, 3.0), "ti": (0.55, 1.3)}
+MPRAGE_STUDIES = (
+    "TR/TI in s: UK Biobank 2.0/0.88, ADNI 2.3/0.9, OASIS-3 2.4/1.0 and 2.3/0.9, HCP 2.4/1.0, ABCD 2.5/1.06"
+)
+ECHO = {"tr": (2.5, 10.0), "te": (0.07, 0.14)}
+ECHO_STUDIES = (
+    "TR/TE in s: OASIS-3 3.2/0.455 (SPACE, effective near 0.1) and 9.9/0.102, HCP and ABCD 3.2/0.565 (SPACE), ADNI 3.0/0.1, "
+    "clinical TSE 4 to 7/0.08 to 0.12"
+)
+DARK_FLUID = {"tr": (4.8, 11.0), "te": (0.07, 0.14)}
+NULL = (0.85, 1.15)
+FLAIR_STUDIES = (
+    "TR/TI/TE in s: UK Biobank 5.0/1.8/0.395 (SPACE), ADNI 4.8/1.65/0.119 and 9.0/2.5/0.09, OASIS-3 9.0/2.5/0.091, "
+    "clinical 11/2.8/0.125"
+)
+FAMILIES = (
+    Family("T1w", "mprage", 0.4, MPRAGE, MPRAGE_STUDIES),
+    Family(
+        "T1w", "mprage_readout", 0.6,
+        MPRAGE | {"flip_angle": (7.0, 12.0), "echo_spacing": (0.0055, 0.0105), "train_length": (112, 208)},
+        MPRAGE_STUDIES + "; flip angle 8 to 9°, one pulse every 6 to 10 ms",
+    ),
+    Family("T2w", "spin_echo", 0.3, ECHO, ECHO_STUDIES),
+    Family("T2w", "spin_echo_exact", 0.2, ECHO, ECHO_STUDIES),
+    Family(
+        "T2w", "tse", 0.5,
+        {"tr": ECHO["tr"], "effective_te": ECHO["te"], "echo_spacing": (0.0035, 0.012), "train_length": (7, 60)},
+        ECHO_STUDIES + "; an echo every 3.5 to 12 ms",
+    ),
+    Family("FLAIR", "flair", 0.5, DARK_FLUID, FLAIR_STUDIES, NULL),
+    Family("FLAIR", "flair_exact", 0.5, DARK_FLUID, FLAIR_STUDIES, NULL),
+)  # fmt: skip
+DRAWN = {"usual": USUAL, "any": FAMILIES}
+OF = {contrast: [f for f in FAMILIES if f.contrast == contrast] for contrast in CONTRASTS}
+SPARE = 0.02  # s, of a train before the next inversion
+
+
+def _within(low: float, high: float, draw: random.Random, where: Where) -> float:
+    """A number between two, log-uniform; or one of the two."""
+    u = draw.random()
+    return low * (high / low) ** (round(u) if where == "edge" else u)
+
+
+def _drawn(family: Family, draw: random.Random, where: Where) -> Acquisition:
+    settings = {name: _within(*ends, draw, where) for name, ends in family.ranges.items()}
+    settings |= {name: round(value) for name, value in settings.items() if FIELDS[name].whole}
+    if family.fluid_null:
+        settings["ti"] = fluid_null(settings["tr"]) * _within(*family.fluid_null, draw, where)
+    model = SEQUENCES[family.sequence]
+    if "te" in model.start and "te" not in settings:  # of a train whose contrast is told by an effective TE
+        settings["te"] = settings["echo_spacing"] * math.ceil(settings["train_length"] / 2)
+    # a train begins after the inversion and ends before the next: it is cut to what the times leave
+    if family.sequence == "mprage_readout":
+        room = min(settings["ti"], settings["tr"] - settings["ti"]) - SPARE
+        settings["train_length"] = min(settings["train_length"], int(2 * room / settings["echo_spacing"]))
+    rounded = {k: v if FIELDS[k].whole else float(f"{v:.4g}") for k, v in settings.items()}
+    return Acquisition(family.sequence, rounded)
+
+
+def draw_protocol(kind: Protocols, draw: torch.Generator, where: Where = "inside") -> Protocol:
+    """How one brain is scanned: T1w, T2w and FLAIR.
+
+    Args:
+        kind: ``usual`` as OASIS-3, ``any`` from ``FAMILIES``.
+        draw: the random generator.
+        where: of ``any``: every setting from within its range, or each from one end of it.
+    """
+    if kind == "usual":
+        return _usual(draw)
+    quick = random.Random(
+        int(torch.randint(2**62, (), generator=draw))
+    )  # twelve numbers a brain, in every step
+    families = (quick.choices(OF[contrast], [f.share for f in OF[contrast]])[0] for contrast in CONTRASTS)
+    return tuple(_drawn(family, quick, where) for family in families)
