@@ -115,13 +115,16 @@ class Run:
 
     def protocols(self) -> dict[str, list[Acquisition]]:
         """How T1w, T2w and FLAIR of the training subjects were taken, each protocol once; empty where their slices are
-        gone."""
+        gone, or where training scanned them anew in every step."""
         origin = read_facts(self.folder).get("data")
         folder = Path(origin) if origin else self.folder / "slices"
         if not (folder / "index.json").exists():
             return {}
         store = SliceStore(folder)
-        rows = [store.protocol(session) for session in store.sessions("train")]
+        sessions = [s for s in store.sessions("train") if not store.is_brain(int(store.of_session(s)[0]))]
+        if not sessions:
+            return {}
+        rows = [store.protocol(session) for session in sessions]
         return {
             c: [*dict.fromkeys(a for a in column if a)]
             for c, column in zip(CONTRASTS, zip(*rows, strict=True), strict=True)
