@@ -15,7 +15,7 @@ from torch import Tensor
 
 from physldm.data.protocols import LEFT_OUT, Protocol, draw_protocol
 from physldm.data.scanning import TUNING, Receiver
-from physldm.data.slices import Batch, SliceStore
+from physldm.data.slices import Batch, Slices, SliceStore
 from physldm.draws import Who, keyed_draw
 from physldm.errors import writing
 from physldm.physics import CONTRASTS, Acquisition
@@ -126,7 +126,7 @@ def protocol_scores(
     with progress(total=len(sessions) * len(scanners), desc="other scanners", unit="scanner") as bar:
         for session in sessions:
             slices = store.of_session(session)
-            person = Person.of(store, session, slices[len(slices) % every // 2 :: every])
+            person = Person.of(store, slices[len(slices) % every // 2 :: every])
             for number, (_, scanner) in enumerate(scanners):
                 batch = person.scanned(scanner, keyed_draw(SEED, Who.SCANNER, session, number))
                 errors[number].append(mdape(person.errors(find(batch))))
@@ -150,8 +150,8 @@ class Person:
     field: Float[Tensor, "S H W"]
 
     @classmethod
-    def of(cls, store: SliceStore, session: int, slices: Sequence[int]) -> Person:
-        """Some slices of a session of a store."""
+    def of(cls, store: SliceStore, slices: Slices) -> Person:
+        """From a store."""
         clean, truth, fractions = (store.array(name, slices) for name in ("clean", "maps", "fractions"))
         taken = store.batch(slices).acquisitions
         return cls(truth, fractions, gain_field(clean, truth, taken))
