@@ -4,7 +4,7 @@ PHYSLDM_PRESET ?= laptop
 RUN := runs/$(PHYSLDM_PRESET)
 export PHYSLDM_PRESET
 
-.PHONY: env book train test test-fast lint faults bench lab chapter clean
+.PHONY: env book train test test-fast lint faults protocols bench lab chapter clean
 
 env: .venv/.ready
 
@@ -46,6 +46,10 @@ lint: env
 	.venv/bin/ruff format --check .
 	.venv/bin/ty check physldm
 	.venv/bin/typos
+
+# draws the protocols anew that every run is scored on: after a change of what training draws from
+protocols: env
+	.venv/bin/python -c "from physldm.evaluation.protocols import TABLE, write_table; write_table(TABLE)"
 
 # all of them, or one: make bench B=signal
 bench: env

@@ -13,8 +13,8 @@ from physldm.config import load_preset
 from physldm.data.population import phantom_store
 from physldm.draws import Step, Who
 from physldm.models import PhysicsVAE
-from physldm.training.engine import Learner
 from physldm.models.losses import vae_loss
+from physldm.training.engine import Learner
 from physldm.training.vae_stage import draw_step
 
 from .bar import Bar, seconds

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 from physldm.data.files import whole
+from physldm.data.scanning import once_scanned
 from physldm.diffusion import ddim, ddpm, dpm_solver
 from physldm.evaluation.generative import (
     TissueClassifier,
@@ -136,7 +137,9 @@ def decoded(run: Run, n: int) -> Tensor:
     chosen = slices[torch.linspace(0, len(slices) - 1, n).round().long().numpy()]
     maps = []
     for part in torch.from_numpy(chosen).split(BATCH):
-        scans = store.batch(part.numpy())
+        scans = once_scanned(
+            store, part.numpy(), run.config.data, run.config.seed
+        )
         mean, log_var = run.vae.encode(
             scans.images, scans.acquisitions, scans.mask
         )

@@ -17,6 +17,7 @@ Mixture = Literal["properties", "signals"]  # what a voxel of several tissues mi
 # Of scans to reconstruct: one gain is estimated for each, one for all, or they are in the units of training.
 Gain = Literal["each", "common", "none"]
 Stage = Literal["all", "vae", "ldm"]
+Scored = Literal["heldout", "choose"]  # those who are only scored, or those that settings are chosen by
 
 
 class _Section(BaseModel):

@@ -122,17 +122,18 @@ class Run:
     def protocols(self) -> dict[str, list[Family]]:
         """How T1w, T2w and FLAIR of the training subjects were taken; empty where their slices are gone."""
         origin = read_facts(self.folder).get("data")
-        if not origin:
-            drawn = DRAWN["any" if scanned_anew(self.config.data) else "usual"]
-            return {c: [family for family in drawn if family.contrast == c] for c in CONTRASTS}
-        if not (Path(origin) / "index.json").exists():
-            return {}
-        store = SliceStore(Path(origin))
-        rows = [store.protocol(session) for session in store.sessions("train")]
-        return {
-            c: [Family.of(c, a, origin) for a in dict.fromkeys(a for a in column if a)]
-            for c, column in zip(CONTRASTS, zip(*rows, strict=True), strict=True)
-        }
+        found = list(DRAWN["any" if scanned_anew(self.config.data) else "usual"])
+        if origin:
+            if not (Path(origin) / "index.json").exists():
+                return {}
+            store = SliceStore(Path(origin))
+            sessions = store.sessions("train")
+            measured = [s for s in sessions if not store.is_brain(int(store.of_session(s)[0]))]
+            rows = [store.protocol(s) for s in measured]
+            scans = dict.fromkeys((c, a) for row in rows for c, a in zip(CONTRASTS, row, strict=True) if a)
+            found = found if len(measured) < len(sessions) else []
+            found += [Family.of(contrast, scan, origin) for contrast, scan in scans]
+        return {c: [family for family in found if family.contrast == c] for c in CONTRASTS}
 
     def log(self, stage: str) -> dict[str, tuple[list[int], list[float]]]:
         """What training wrote: ``{name: (steps, values)}`` of ``vae`` or ``ldm``."""

@@ -35,7 +35,7 @@ FLOORS = [
 # Of data/: real scans do not know the made-up ones.
 REAL = {"files", "json_files", "sidecars", "sequence_names", "sessions", "foreground", "alignment", "slices"}
 REAL |= {"prepare", "report", "bids"}
-MADE_UP = {"labels", "phantom", "population"}
+MADE_UP = {"labels", "phantom", "population", "protocols", "scanning"}
 
 
 def module(file: Path) -> str:

@@ -192,3 +192,17 @@ def draw_protocol(kind: Protocols, draw: torch.Generator, where: Where = "inside
     )  # twelve numbers a brain, in every step
     families = (quick.choices(OF[contrast], [f.share for f in OF[contrast]])[0] for contrast in CONTRASTS)
     return tuple(_drawn(family, quick, where) for family in families)
+
+
+# --- what training never sees ------------------------------------------------------------------------------------
+
+# Runs are scored on these, too: a contrast by a sequence that none of its families has. ``mp2rage`` is not among them,
+# for its image is a ratio that has no gain; nor ``gre``, whose T2′ no map has. Scanners show the sign of ``psir``, and
+# here its magnitude counts, so TI is one at which all tissue is still inverted.
+LEFT_OUT: tuple[tuple[str, Acquisition], ...] = (
+    ("T1w", Acquisition("spgr", te=0.01, tr=0.018, flip_angle=30.0)),  # ICBM, as BrainWeb has it
+    ("T1w", Acquisition("psir", te=0.013, tr=7.33, ti=0.4)),  # Sethi et al. 2012
+    ("T1w", Acquisition("spin_echo_exact", te=0.012, tr=0.5)),  # clinical
+    ("T2w", Acquisition.usual("bssfp")),
+    ("FLAIR", Acquisition.usual("dir")),  # Redpath and Smith 1994: white matter and fluid are dark
+)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from physldm.data.anatomy import CLASSES
 from physldm.data.slices import SliceStore
+from physldm.errors import InputError
 from physldm.physics import Acquisition, signal
 from physldm.progress import progress
 
@@ -109,11 +110,14 @@ class TissueClassifier:
     of white matter, grey matter and CSF (quadratic discriminant analysis).
 
     Args:
-        store: with truth; its training slices teach it.
+        store: its training slices teach it whose truth is known.
+
+    Raises:
+        InputError: there are none.
     """
 
     def __init__(self, store: SliceStore):
-        slices = store.slices("train")
+        slices = _with_truth(store, "train")
         voxels, names = [], []
         for part in np.array_split(slices, max(1, len(slices) // AT_ONCE)):
             images, labels = _known(store, part)
@@ -141,7 +145,7 @@ class TissueClassifier:
     def dice(self, store: SliceStore) -> dict[str, float]:
         """How well it does on held-out subjects: 2 |A ∩ B| / (|A| + |B|) of each tissue, where one fills most of a voxel."""
         hits = dict.fromkeys(TISSUES, (0, 0))
-        slices = store.slices("heldout")
+        slices = _with_truth(store, "heldout")
         for part in np.array_split(slices, max(1, len(slices) // AT_ONCE)):
             truth = _majority(store.array("fractions", part), 0.5)
             found = self(store.array("maps", part)).masked_fill(truth < 0, -1)
@@ -170,6 +174,16 @@ def _majority(fractions: Float[Tensor, "B K H W"], share: float) -> Int[Tensor, 
     places = [CLASSES.index(tissue) for tissue in TISSUES]
     most, number = fractions[:, places].max(1)
     return number.masked_fill(most < share, -1)
+
+
+def _with_truth(store: SliceStore, split: str) -> np.ndarray:
+    """Numbers of the slices of a split whose maps are known."""
+    known = [store.of_session(s) for s in store.sessions(split) if store.has_truth(s)]
+    if not known:
+        raise InputError(
+            f"{store.folder}: truth: found none in {split}, expected at least one session with maps"
+        )
+    return np.concatenate(known)
 
 
 def _known(store: SliceStore, slices: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from physldm.data.slices import SliceStore
+from physldm.config import Scored
+from physldm.data.slices import Batch, SliceStore
 from physldm.errors import InputError
 from physldm.models import PhysicsVAE
 from physldm.physics import CONTRASTS
@@ -14,13 +15,19 @@ from physldm.runs import Run
 
 from .contrasts import code_shift, gain_field, subset_psnr, unseen_psnr, with_gain
 from .image import fixed_protocol, paper_protocol
+from .protocols import protocol_scores
 from .scores import mdape, mean_of_rows
 from .tissue import brain_mask, class_median_maps, class_medians, relative_errors
 
 
 @torch.inference_mode()
-def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
-    """Reconstruction and truth scores, each a mean over held-out sessions (medians over their voxels).
+def evaluate(run: Run, store: SliceStore | None = None, split: Scored = "heldout") -> dict[str, float]:
+    """Reconstruction and truth scores, each a mean over sessions (medians over their voxels).
+
+    Args:
+        run: to score.
+        store: by default the run's own.
+        split: whose sessions: ``heldout``, or ``choose``, those that settings are chosen by.
 
     Returns:
         ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``; ``fixed`` is the mean of its contrasts,
@@ -28,15 +35,17 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
         ``truth.t1_mdape`` (also per tissue, ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of
         brain voxels scored as a tissue; ``subset.T1w+FLAIR.psnr.T2w``, from every subset of the scans; where the truth
         makes one tissue a voxel ``unseen.psnr``, of contrasts that nobody trained on, and ``shift``, how far a code
-        moves with the protocol. In sessions where it is not, ``fixed`` compares with the measured scan, where there is
-        signal.
+        moves with the protocol; and ``protocols.t1_mdape.wm.median`` and ``.worst`` of 25 protocols that are drawn as
+        training may draw them, ``protocols_edge`` of 10 at the ends of that, ``protocols_new`` of 5 with a sequence that
+        no training sees, see :func:`physldm.evaluation.protocols.protocol_scores`. In sessions where it is not,
+        ``fixed`` compares with the measured scan, where there is signal.
 
     Raises:
-        InputError: nothing is held out, or the store's slices have another voxel size than the run's.
+        InputError: the split has no session, or the store's slices have another voxel size than the run's.
     """
     vae, store = run.vae, store or run.store  # what is wrong with either is said before any bar is drawn
-    if not store.sessions("heldout"):
-        raise InputError(f"{store.folder}: split: found no held-out session, expected at least one")
+    if not (sessions := store.sessions(split)):
+        raise InputError(f"{store.folder}: split: found no session of {split}, expected at least one")
     if store.spacing != run.config.data.spacing:
         raise InputError(
             f"{store.folder}: spacing: found {store.spacing} mm, expected {run.config.data.spacing} mm as in {run.folder}"
@@ -50,7 +59,7 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
         )
     rows = [
         _session(vae, store, session, medians)
-        for session in progress(store.sessions("heldout"), desc="evaluating", unit="session")
+        for session in progress(sessions, desc="evaluating", unit="session")
     ]
     scores = mean_of_rows(rows)
     for metric in ("mse", "mae", "psnr", "ms_ssim"):
@@ -58,8 +67,15 @@ def evaluate(run: Run, store: SliceStore | None = None) -> dict[str, float]:
         scores[f"fixed.{metric}"] = _mean(found)
     if unseen := [v for k, v in scores.items() if k.startswith("unseen.psnr.")]:
         scores["unseen.psnr"] = _mean(unseen)
+    if store.partial_volume == "properties":
+        true = [s for s in sessions if store.has_truth(s) and all(store.protocol(s))]
+        scores |= protocol_scores(lambda batch: _maps(vae, batch), store, true)
     scores["sessions"] = len(rows)
     return dict(sorted(scores.items()))
+
+
+def _maps(vae: PhysicsVAE, batch: Batch) -> torch.Tensor:
+    return vae.decode(vae.encode(batch.images, batch.acquisitions, batch.mask)[0])
 
 
 def _paper(pred: torch.Tensor, scans: torch.Tensor, of: str = "") -> dict[str, float]:

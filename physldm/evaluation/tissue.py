@@ -9,7 +9,8 @@ from torch import Tensor
 from physldm.data.anatomy import CLASSES, IN_THE_SKULL
 from physldm.physics import TISSUES
 
-PROPERTIES = ("pd", "t1", "t2")
+from .scores import PROPERTIES
+
 # A voxel counts for a tissue that fills at least this share of it: more where a voxel's tissues add up as signals,
 # for there one PD, T1 and T2 per voxel is not the truth.
 MOST = {"properties": 0.6, "signals": 0.9}
