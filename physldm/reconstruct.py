@@ -97,7 +97,7 @@ def _explained(
     session: Session,
     reading: Reading,
     settings: Mapping,
-    seen: Mapping[str, Sequence[Acquisition]],
+    seen: Mapping[str, Sequence[Family]],
 ) -> tuple[Reconstruction, dict]:
     """A session's maps and the record beside them; says before what the protocol can know, and after how well they fit."""
     bounds = knowable([scan.acquisition for scan in reading.scans.values()])
