@@ -133,25 +133,36 @@ FLAIR_STUDIES = (
     "TR/TI/TE in s: UK Biobank 5.0/1.8/0.395 (SPACE), ADNI 4.8/1.65/0.119 and 9.0/2.5/0.09, OASIS-3 9.0/2.5/0.091, "
     "clinical 11/2.8/0.125"
 )
+# from a 2-D TSE with few echoes, 12 ms apart, to a SPACE with 200, 3.5 ms apart
+TRAIN = {"echo_spacing": (0.0035, 0.012), "train_length": (7, 200)}
 FAMILIES = (
-    Family("T1w", "mprage", 0.4, MPRAGE, MPRAGE_STUDIES),
+    Family("T1w", "mprage", 0.3, MPRAGE, MPRAGE_STUDIES),
     Family(
-        "T1w", "mprage_readout", 0.6,
-        MPRAGE | {"flip_angle": (7.0, 12.0), "echo_spacing": (0.0055, 0.0105), "train_length": (112, 208)},
+        "T1w", "mprage_readout", 0.45,
+        MPRAGE | {"flip_angle": (7.0, 12.0), "echo_spacing": (0.0055, 0.0105), "train_length": (96, 208)},
         MPRAGE_STUDIES + "; flip angle 8 to 9°, one pulse every 6 to 10 ms",
     ),
-    Family("T2w", "spin_echo", 0.3, ECHO, ECHO_STUDIES),
-    Family("T2w", "spin_echo_exact", 0.2, ECHO, ECHO_STUDIES),
     Family(
-        "T2w", "tse", 0.5,
-        {"tr": ECHO["tr"], "effective_te": ECHO["te"], "echo_spacing": (0.0035, 0.012), "train_length": (7, 60)},
-        ECHO_STUDIES + "; an echo every 3.5 to 12 ms",
+        "T1w", "ir_tse", 0.25,
+        {
+            "tr": (1.7, 3.5), "ti": (0.35, 0.95), "effective_te": (0.008, 0.03), "echo_spacing": (0.008, 0.012),
+            "train_length": (3, 11),
+        },
+        "TR/TI/TE in s: Lesjak et al. 2017 2.0/0.8/0.02, clinical 2 to 3/0.4 to 0.9/0.01 to 0.03",
     ),
-    Family("FLAIR", "flair", 0.5, DARK_FLUID, FLAIR_STUDIES, NULL),
-    Family("FLAIR", "flair_exact", 0.5, DARK_FLUID, FLAIR_STUDIES, NULL),
+    Family("T2w", "spin_echo", 0.25, ECHO, ECHO_STUDIES),
+    Family("T2w", "spin_echo_exact", 0.15, ECHO, ECHO_STUDIES),
+    Family("T2w", "tse", 0.6, {"tr": ECHO["tr"], "effective_te": ECHO["te"]} | TRAIN, ECHO_STUDIES),
+    Family("FLAIR", "flair", 0.3, DARK_FLUID, FLAIR_STUDIES, NULL),
+    Family("FLAIR", "flair_exact", 0.2, DARK_FLUID, FLAIR_STUDIES, NULL),
+    Family(
+        "FLAIR", "flair_tse", 0.5,
+        {"tr": DARK_FLUID["tr"], "effective_te": DARK_FLUID["te"]} | TRAIN, FLAIR_STUDIES, NULL,
+    ),
 )  # fmt: skip
 DRAWN = {"usual": USUAL, "any": FAMILIES}
 OF = {contrast: [f for f in FAMILIES if f.contrast == contrast] for contrast in CONTRASTS}
+LATEST = 0.65  # TI of a T1w scan as a share of TR: the next inversion needs time to build up
 SPARE = 0.02  # s, of a train before the next inversion
 
 
@@ -166,13 +177,17 @@ def _drawn(family: Family, draw: random.Random, where: Where) -> Acquisition:
     settings |= {name: round(value) for name, value in settings.items() if FIELDS[name].whole}
     if family.fluid_null:
         settings["ti"] = fluid_null(settings["tr"]) * _within(*family.fluid_null, draw, where)
-    model = SEQUENCES[family.sequence]
-    if "te" in model.start and "te" not in settings:  # of a train whose contrast is told by an effective TE
-        settings["te"] = settings["echo_spacing"] * math.ceil(settings["train_length"] / 2)
-    # a train begins after the inversion and ends before the next: it is cut to what the times leave
-    if family.sequence == "mprage_readout":
-        room = min(settings["ti"], settings["tr"] - settings["ti"]) - SPARE
-        settings["train_length"] = min(settings["train_length"], int(2 * room / settings["echo_spacing"]))
+    elif "ti" in settings:
+        settings["ti"] = min(settings["ti"], LATEST * settings["tr"])
+    if "echo_spacing" in settings:  # a train is cut to what the times leave
+        readout = family.sequence == "mprage_readout"  # TI ends in its middle, else the train begins after TI
+        ti = settings.get("ti", 0.0)
+        room = 2 * min(ti, settings["tr"] - ti) - SPARE if readout else (settings["tr"] - ti) / 2
+        settings["train_length"] = min(settings["train_length"], int(room / settings["echo_spacing"]))
+        if (
+            not readout
+        ):  # its contrast is told by the effective TE; the middle of k-space is the middle of the train
+            settings["te"] = settings["echo_spacing"] * math.ceil(settings["train_length"] / 2)
     rounded = {k: v if FIELDS[k].whole else float(f"{v:.4g}") for k, v in settings.items()}
     return Acquisition(family.sequence, rounded)
 
