@@ -26,8 +26,8 @@ book: train
 chapter: train
 	.venv/bin/python book/build.py --chapter $(CH)
 
-# one process a core, and one thread in each: two processes of two threads wait for one another
-PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+# a process a core, for each takes up to 3 GB no more than four; two of several threads each would wait for one another
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 test: env
 	$(PYTEST)
