@@ -37,6 +37,7 @@ WRITTEN: tuple[tuple[str, str | None, bool], ...] = (
     (r"flash|\bfl[23]d|spgr|\bffe|fgre|gradient|\bgre|\bgr\b|vibe", GRADIENT, False),
     (r"\bir\b|inversion|inverted", None, True),
 )  # fmt: skip
+TRAIN = r"tse|fse|\brare|turbo.?(spin|inv)|\btirm?\b|\btir[23]d|spc|space|cube|vista|brainview|mvox|haste"
 SOLID = r"3d|spc|space|cube|vista|brainview|mvox"  # names of three-dimensional trains, which are long
 FLAT = r"2d"
 # A T1w scan whose echo is as late as this, in seconds, is read out by spin echoes: MPRAGEs have 2 to 5 ms.
@@ -144,6 +145,12 @@ def sequence_of(sidecar: Path, content: dict, suffix: str) -> tuple[str, list[st
     if sequence == "flair" != usual and not inverted:
         why.append(f"InversionTime is {reprlib.repr(content['InversionTime'])} s")
     return sequence, _reasons(named, of_readout, inverted, why, sequence, usual)
+
+
+def is_train(sidecar: Path, content: dict) -> bool:
+    """Whether a name says that a train of refocusing pulses makes several echoes."""
+    named = " ".join(text_of(sidecar, content, field) for field in NAMES)
+    return re.search(TRAIN, re.sub(r"[_\\\\/]+", " ", named)) is not None
 
 
 def is_flat(sidecar: Path, content: dict) -> bool:

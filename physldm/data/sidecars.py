@@ -11,7 +11,7 @@ from physldm.physics import Acquisition
 from physldm.physics.acquisition import SEQUENCE_OF_SUFFIX
 
 from .json_files import Twice, read_sidecar, sidecar_of
-from .sequence_names import is_flat, own_sequence, refuse_no_magnitude, sequence_of
+from .sequence_names import is_flat, is_train, own_sequence, refuse_no_magnitude, sequence_of
 
 # Seconds. A number above this one is milliseconds.
 LONGEST = {
@@ -20,6 +20,7 @@ LONGEST = {
     "RepetitionTime": 60,
     "RepetitionTimePreparation": 60,
     "InversionTime": 20,
+    "EchoSpacing": 1,
 }
 LONG_TE = 0.2  # seconds; a plain spin echo as late as this would be nearly empty
 # OASIS-3's inversion times by repetition time, seconds.
@@ -77,11 +78,13 @@ def acquisition_of(
         )
     settled = {"EchoTime": te, "RepetitionTime": tr, "InversionTime": ti}
     known = {field: value for field, value in settled.items() if value is not None}
+    row, train, said_of_train = _train(sidecar, content, suffix, sequence, te)
+    notes = [note.replace(f"taken as {sequence}", f"taken as {row}") for note in notes]
     try:
-        acquisition = Acquisition.from_bids({"PulseSequenceType": sequence, **known}, suffix)
+        acquisition = Acquisition.from_bids({"PulseSequenceType": row, **known, **train}, suffix)
     except InputError as error:
         raise InputError(f"{sidecar}: {error}") from None
-    return acquisition, (*computed, *notes, *said_of_te, *said_of_ti)
+    return acquisition, (*computed, *notes, *said_of_te, *said_of_ti, *said_of_train)
 
 
 def _sequence(sidecar: Path, content: dict, suffix: str) -> tuple[str, bool, list[str]]:
@@ -108,6 +111,29 @@ def _echo_time(
         return te, []
     note = f"EchoTime {te:g} s is that of a long echo train: effective TE {effective_te:g} s"
     return effective_te, [note]
+
+
+def _train(
+    sidecar: Path, content: dict, suffix: str, sequence: str, te: float | None
+) -> tuple[str, dict, list[str]]:
+    """The row of the table that has a train, where one was played; what is known of it, and what was filled in.
+
+    A T1w after an inversion is one by its name. The others have Eq. 1's equation, unless the train is told whole.
+    """
+    spacing, length = _seconds(sidecar, content, "EchoSpacing"), content.get("EchoTrainLength")
+    if isinstance(length, Twice):
+        raise InputError(f"{sidecar}: 'EchoTrainLength': found twice, expected once")
+    told = spacing is not None and length not in (None, 0, 1)
+    row = {"spin_echo": "tse", "flair": "ir_tse" if suffix == "T1w" else "flair_tse"}.get(sequence)
+    if row is None or not (told or (row == "ir_tse" and is_train(sidecar, content))):
+        return sequence, {}, []
+    # the header's TE is that of k-space's centre, ``te`` that of the contrast
+    times = {"EchoTime": _seconds(sidecar, content, "EchoTime") or te, "ContrastEquivalentEchoTime": te}
+    if told:
+        return row, {**times, "EchoSpacing": spacing, "EchoTrainLength": length}, []
+    usual = Acquisition.usual(row, te=times["EchoTime"])
+    note = f"{usual.train_length} echoes {usual.echo_spacing:g} s apart, as is usual"
+    return row, times, [f"EchoTrainLength, EchoSpacing: not both said: {note}"]
 
 
 def _inversion_time(

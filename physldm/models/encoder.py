@@ -24,12 +24,13 @@ REFERENCE = (
 def protocol_features(
     acquisitions: AcquisitionBatch, log_scale: Float[Tensor, "B N"]
 ) -> Float[Tensor, "B N 6"]:
-    """What the encoder is told beside the image: log TE, log TR, log TI (0 without inversion); of the sequence
-    whether it inverts and whether it refocuses; and the logarithm of the intensity that the image was divided by."""
+    """What the encoder is told beside the image: log TE (of a train the effective one), log TR, log TI (0 without
+    inversion); of the sequence whether it inverts and whether it refocuses; and the logarithm of the intensity that the
+    image was divided by."""
     inverted = acquisitions.ti > 0
     refocused = torch.tensor([[SEQUENCES[name].refocused for name in row] for row in acquisitions.sequence])
     log_ti = torch.where(inverted, acquisitions.ti, 1.0).log()
-    times = [acquisitions.te.clamp_min(1e-3).log() + 3, acquisitions.tr.log() - 1, log_ti]
+    times = [acquisitions.contrast_te.clamp_min(1e-3).log() + 3, acquisitions.tr.log() - 1, log_ti]
     sequence = [inverted.float(), refocused.to(log_scale)]
     return torch.stack([*times, *sequence, log_scale - 5.5], -1)  # offsets only centre the usual values
 

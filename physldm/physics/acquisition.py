@@ -233,6 +233,12 @@ class AcquisitionBatch:
         subjects, contrasts = self.te.shape
         return subjects, contrasts
 
+    @property
+    def contrast_te(self) -> Float[Tensor, "B N"]:
+        """The TE that the contrast is of: of a train its effective one."""
+        effective = self.more.get("effective_te", torch.zeros_like(self.te))
+        return torch.where(effective > 0, effective, self.te)
+
     def setting(self, name: str) -> Float[Tensor, "B N"]:
         """One setting, by the name that :class:`Acquisition` gives it."""
         return getattr(self, name) if name in ("te", "tr", "ti") else self.more[name]

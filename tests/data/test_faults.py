@@ -31,7 +31,7 @@ GOOD = {
     "SequenceName": "*spc",
     "ScanningSequence": "IR_SE",
 }
-FIELDS = [*GOOD, "ContrastEquivalentEchoTime", "RepetitionTimePreparation"]
+FIELDS = [*GOOD, "ContrastEquivalentEchoTime", "RepetitionTimePreparation", "EchoTrainLength", "EchoSpacing"]
 
 
 def nifti(volume, affine=None):

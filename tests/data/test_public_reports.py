@@ -275,23 +275,26 @@ LONG_FLAIR = {"RepetitionTime": 5.0, "EchoTime": 0.392, "InversionTime": 1.8}
 
 
 @pytest.mark.parametrize(
-    "named",
+    "named, row",
     [
-        {"ScanningSequence": "IR\\SE", "SequenceName": "tir"},
-        {"ScanningSequence": "IR"},
-        {"SequenceName": "TSE"},
-        {"PulseSequenceType": "Inversion recovery turbo spin echo"},
-        {"SeriesDescription": "T1W_IR_TSE_tra"},
-        {"ProtocolName": "t1_tirm_tra_dark-fluid"},
-        {"PulseSequenceType": ["IR", "TSE"]},
-        {},
+        ({"ScanningSequence": "IR\\SE", "SequenceName": "tir"}, "ir_tse"),
+        ({"SequenceName": "TSE"}, "ir_tse"),
+        ({"PulseSequenceType": "Inversion recovery turbo spin echo"}, "ir_tse"),
+        ({"SeriesDescription": "T1W_IR_TSE_tra"}, "ir_tse"),
+        ({"ProtocolName": "t1_tirm_tra_dark-fluid"}, "ir_tse"),
+        ({"PulseSequenceType": ["IR", "TSE"]}, "ir_tse"),
+        # nobody says that there is a train
+        ({"ScanningSequence": "IR"}, "flair"),
+        ({}, "flair"),
     ],
 )
-def test_however_an_inverted_train_is_named_it_is_one_protocol_and_noted(bids, named):
+def test_however_an_inverted_train_is_named_it_is_one_protocol_and_noted(bids, named, row):
     (anat(bids) / "sub-001_T1w.json").write_text(json.dumps({**IR_TSE, **named}))
     (session,) = find_sessions(bids)
-    assert session.scans["T1w"].acquisition == Acquisition("flair", te=0.02, tr=2.0, ti=0.8)
-    assert any("taken as flair" in note for note in session.scans["T1w"].notes)
+    scan = session.scans["T1w"]
+    assert scan.acquisition == Acquisition(row, te=0.02, tr=2.0, ti=0.8)
+    assert any(f"taken as {row}" in note for note in scan.notes)
+    assert any("3 echoes 0.01 s apart" in note for note in scan.notes) == (row == "ir_tse")
 
 
 @pytest.mark.parametrize(

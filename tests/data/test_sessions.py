@@ -225,13 +225,51 @@ def test_the_effective_te_can_be_chosen(tmp_path):
         {"ScanningSequence": "IR\\SE"},
         {"ScanningSequence": "SE_IR"},
         {"ScanningSequence": ["IR", "SE"]},
-        {"SequenceName": "*tir2d1_7"},
     ],
 )
 def test_an_inverted_spin_echo_t1w_has_flairs_equation(tmp_path, said):
     times = {"EchoTime": 0.02, "RepetitionTime": 2.0, "InversionTime": 0.8}
     found = acquisition(tmp_path, "T1w", {**times, **said}).acquisition
     assert found == Acquisition("flair", te=0.02, tr=2.0, ti=0.8)
+
+
+TRAIN = {"EchoTrainLength": 7, "EchoSpacing": 0.01}
+
+
+@pytest.mark.parametrize(
+    "suffix, said, expected",
+    [
+        ("T1w", {"EchoTime": 0.02, "RepetitionTime": 2.0, "InversionTime": 0.8, "SequenceName": "*tir2d1_7", **TRAIN},
+         Acquisition("ir_tse", te=0.02, tr=2.0, ti=0.8, echo_spacing=0.01, train_length=7)),
+        ("T1w", {"EchoTime": 0.02, "RepetitionTime": 2.0, "InversionTime": 0.8, "SequenceName": "*tir2d1_7"},
+         Acquisition("ir_tse", te=0.02, tr=2.0, ti=0.8, echo_spacing=0.01, train_length=3)),
+        ("T2w", {**T2W, "EchoTime": 0.05, **TRAIN},
+         Acquisition("tse", te=0.05, tr=4.0, echo_spacing=0.01, train_length=7)),
+        ("FLAIR", {**FLAIR, "EchoTime": 0.05, **TRAIN},
+         Acquisition("flair_tse", te=0.05, tr=9.0, ti=2.5, echo_spacing=0.01, train_length=7)),
+        # a long train: its middle, and the contrast of a far earlier echo
+        ("T2w", {"EchoTime": 0.4578, "RepetitionTime": 3.2, "SequenceName": "*spc_282ns", "EchoTrainLength": 282, "EchoSpacing": 0.00327},
+         Acquisition("tse", te=0.4578, effective_te=0.1, tr=3.2, echo_spacing=0.00327, train_length=282)),
+        # half of what a train needs is no train
+        ("T2w", {**T2W, "EchoTrainLength": 7}, Acquisition("spin_echo", te=0.089, tr=4.0)),
+        ("T2w", {**T2W, "EchoTrainLength": 1, "EchoSpacing": 0.01}, Acquisition("spin_echo", te=0.089, tr=4.0)),
+        # an MPRAGE has a train of another kind
+        ("T1w", {**T1W, "EchoTrainLength": 176, "EchoSpacing": 0.0071}, Acquisition("mprage", te=T1W["EchoTime"], tr=2.4, ti=1.0)),
+    ],
+)  # fmt: skip
+def test_a_train_that_is_told_is_a_train(tmp_path, suffix, said, expected):
+    scan = acquisition(tmp_path, suffix, said)
+    assert scan.acquisition == expected
+    filled_in = "EchoTrainLength" not in said and suffix == "T1w"
+    assert any("EchoTrainLength, EchoSpacing: not both said" in note for note in scan.notes) == filled_in
+
+
+def test_an_impossible_train_is_named(tmp_path):
+    told = {**T2W, "EchoTime": 0.05, **TRAIN}
+    refused(tmp_path, "T2w", {**told, "EchoSpacing": 10}, "EchoSpacing: found 10", "milliseconds")
+    refused(tmp_path, "T2w", {**told, "EchoTrainLength": 7.5}, "train_length: found 7.5")
+    refused(tmp_path, "T2w", {**told, "EchoTrainLength": "7"}, "train_length: found '7'")
+    refused(tmp_path, "T2w", {**told, "EchoTime": 0.1}, "te: found 0.1", "train_length")
 
 
 def test_an_inverted_gradient_echo_is_an_mprage(tmp_path):
