@@ -116,9 +116,7 @@ def test_every_run_is_shown_the_same_scans(store):
 def test_a_few_slices_of_everybody_are_scanned(store, monkeypatch, people, slices, scanned):
     numbers = np.arange(slices)
     monkeypatch.setattr(type(store), "of_session", lambda self, session: numbers)
-    monkeypatch.setattr(
-        "physldm.evaluation.protocols.Person.of", lambda store, some: taken.append(some)
-    )
+    monkeypatch.setattr("physldm.evaluation.protocols.Person.of", lambda store, some: taken.append(some))
     monkeypatch.setattr("physldm.evaluation.protocols.read_table", dict)
     taken = []
     protocol_scores(StandIn(store), store, list(range(people)))
