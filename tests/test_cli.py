@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from itertools import product
 
 import nibabel as nib
 import numpy as np
@@ -140,6 +141,13 @@ def test_evaluate_writes_the_contracted_keys(own_run, tmp_path, run_cli):
         for p in ("pd", "t1", "t2"):
             assert scores[f"{who}.{p}_mdape"] > 0
             assert all(scores[f"{who}.{p}_mdape.{t}"] > 0 for t in ("wm", "gm", "csf"))
+    for kind, p, t in product(
+        ("protocols", "protocols_edge", "protocols_new"), ("pd", "t1", "t2"), ("wm", "gm")
+    ):
+        assert scores[f"{kind}.{p}_mdape.{t}.median"] <= scores[f"{kind}.{p}_mdape.{t}.worst"]
+    code, _, err = run_cli("evaluate", "--run", smoke_run, "--split", "choose")
+    assert code == 2 and "found no session of choose" in err
+    assert scores == json.loads((smoke_run / "metrics.json").read_text())
 
 
 def test_training_again_does_nothing_and_other_settings_are_refused(own_run, run_cli):

@@ -51,7 +51,8 @@ def run_there(site, *words, check=True):
 
 
 def test_it_holds_what_the_package_reads(elsewhere):
-    for name in ("py.typed", "presets/laptop.toml", "presets/paper.toml", "presets/smoke.toml"):
+    for name in ("py.typed", "presets/laptop.toml", "presets/paper.toml", "presets/smoke.toml",
+                 "evaluation/protocols.json"):  # fmt: skip
         assert (elsewhere / "physldm" / name).exists()
     for file in (ROOT / "physldm" / "show").glob("*.[jc]s*"):
         assert (elsewhere / "physldm" / "show" / file.name).read_bytes() == file.read_bytes()
@@ -62,6 +63,8 @@ def test_it_works_outside_the_tree(elsewhere):
 import physldm, physldm.config, physldm.show.scanner as scanner, torch
 from physldm.physics import Acquisition, signal
 print(physldm.__file__)
+from physldm.evaluation.protocols import read_table
+assert len(read_table()["protocols"]) == 25
 assert physldm.config.presets() == ["laptop", "paper", "smoke"]
 assert signal(torch.ones(3, 2, 2), Acquisition("spin_echo", te=0.1, tr=3.0)).shape == (2, 2)
 """

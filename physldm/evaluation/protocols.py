@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -30,8 +30,8 @@ SEED = 1  # of the table, and of gains and noise; chosen so that all families ar
 INSIDE, EDGE = 25, 10  # how many are drawn from all that scanners do, and from the ends of it
 NOISE = 0.01  # of an image's maximum
 TISSUES = ("wm", "gm")  # CSF's T2 is no target
-# Slices to scan: not all, for there are 40 protocols. Every fourth, or fewer, of all subjects about so many together.
-EVERY, MOST = 4, 24
+# Slices to scan: not all, for there are 40 protocols. A fourth of a subject's, of all subjects together so many.
+SHARE, MOST = 4, 24
 
 
 @dataclass(frozen=True)
@@ -120,19 +120,23 @@ def protocol_scores(
     table = table or read_table()
     if not sessions:
         return {}
-    every = max(EVERY, math.ceil(sum(len(store.of_session(s)) for s in sessions) / MOST))
     scanners = [(kind, scanner) for kind, row in table.items() for scanner in row]
     errors: list[list[dict[str, float]]] = [[] for _ in scanners]
     with progress(total=len(sessions) * len(scanners), desc="other scanners", unit="scanner") as bar:
         for session in sessions:
-            slices = store.of_session(session)
-            person = Person.of(store, slices[len(slices) % every // 2 :: every])
+            person = Person.of(store, _some(store.of_session(session), MOST // len(sessions)))
             for number, (_, scanner) in enumerate(scanners):
                 batch = person.scanned(scanner, keyed_draw(SEED, Who.SCANNER, session, number))
                 errors[number].append(mdape(person.errors(find(batch))))
                 bar.update()
     rows = [(kind, mean_of_rows(row)) for (kind, _), row in zip(scanners, errors, strict=True)]
     return _summary(rows)
+
+
+def _some(slices: np.ndarray, most: int) -> np.ndarray:
+    """A fourth of somebody's slices, at most so many but one at least, evenly spread."""
+    count = max(1, min(len(slices) // SHARE, most))
+    return slices[((np.arange(count) + 0.5) * len(slices) / count).astype(int)]
 
 
 @dataclass(frozen=True)

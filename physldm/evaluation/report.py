@@ -50,17 +50,9 @@ def evaluate(run: Run, store: SliceStore | None = None, split: Scored = "heldout
         raise InputError(
             f"{store.folder}: spacing: found {store.spacing} mm, expected {run.config.data.spacing} mm as in {run.folder}"
         )
-    known = [s for s in store.sessions("train") if store.has_truth(s)]
-    medians = None
-    if known:
-        slices = np.concatenate([store.of_session(s) for s in known])
-        medians = class_medians(
-            *(store.array(a, slices) for a in ("maps", "fractions")), store.partial_volume
-        )
-    rows = [
-        _session(vae, store, session, medians)
-        for session in progress(sessions, desc="evaluating", unit="session")
-    ]
+    medians = _training_medians(store)
+    bar = progress(sessions, desc="evaluating", unit="session")
+    rows = [_session(vae, store, session, medians) for session in bar]
     scores = mean_of_rows(rows)
     for metric in ("mse", "mae", "psnr", "ms_ssim"):
         found = [scores[f"fixed.{metric}.{c}"] for c in CONTRASTS if f"fixed.{metric}.{c}" in scores]
@@ -72,6 +64,15 @@ def evaluate(run: Run, store: SliceStore | None = None, split: Scored = "heldout
         scores |= protocol_scores(lambda batch: _maps(vae, batch), store, true)
     scores["sessions"] = len(rows)
     return dict(sorted(scores.items()))
+
+
+def _training_medians(store: SliceStore) -> torch.Tensor | None:
+    """What the class-median predictor fills in, from the training subjects whose maps are known."""
+    known = [s for s in store.sessions("train") if store.has_truth(s)]
+    if not known:
+        return None
+    slices = np.concatenate([store.of_session(s) for s in known])
+    return class_medians(*(store.array(a, slices) for a in ("maps", "fractions")), store.partial_volume)
 
 
 def _maps(vae: PhysicsVAE, batch: Batch) -> torch.Tensor:

@@ -5,6 +5,9 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
+from physldm.data import make_subject
+from physldm.data.slices import add_session, close_store
+from physldm.errors import InputError
 from physldm.evaluation.generative import (
     TISSUES,
     TissueClassifier,
@@ -107,3 +110,20 @@ def test_scans_are_in_units_of_their_own_white():
     images = scans(maps)
     assert torch.allclose(images[0], images[1], rtol=1e-4)
     torch.testing.assert_close(images.flatten(2).quantile(0.995, dim=2), torch.ones(2, 3))
+
+
+def test_the_classifier_learns_from_brains_and_not_from_subjects_without_maps(tmp_path):
+    split = {}
+    for number, name in enumerate(("sub-0", "sub-1", "measured", "sub-2")):
+        subject = make_subject(0, number, spacing=2, heights=(84, 92))
+        kept = ("scans",) if name == "measured" else ("maps", "fractions")
+        arrays = {array: getattr(subject, array).numpy() for array in kept}
+        add_session(tmp_path, name, subject=name, source="", arrays=arrays, heights=(84, 92),
+                    acquisitions=subject.acquisitions if name == "measured" else None)  # fmt: skip
+        split[name] = "heldout" if name == "sub-2" else "train"
+    mixed = close_store(tmp_path, split, spacing=2, fingerprint="")
+    assert min(TissueClassifier(mixed).dice(mixed).values()) > 0.8
+    for entry in mixed.index["sessions"]:
+        entry["split"] = "train" if entry["name"] == "measured" else "heldout"
+    with pytest.raises(InputError, match="truth: found none in train"):
+        TissueClassifier(mixed)

@@ -8,6 +8,9 @@ import torch
 from lightning_fabric import Fabric
 
 from physldm.config import load_preset
+from physldm.data import make_subject
+from physldm.data.scanning import once_scanned
+from physldm.data.slices import add_session, close_store
 from physldm.draws import Step, Who
 from physldm.runs import Run
 from physldm.training import ldm_stage
@@ -16,7 +19,7 @@ from physldm.training.ldm_stage import cache_posteriors, train_ldm
 
 def test_cached_posteriors_stand_in_the_order_of_slices_and_their_mirror_images(smoke_run):
     run = Run(smoke_run)
-    mean, sigma = cache_posteriors(run.vae, run.store, "train", torch.device("cpu"), batch=4)
+    mean, sigma = cache_posteriors(run.vae, run.store, run.config, torch.device("cpu"))
     for i, number in enumerate(run.store.slices("train")[:6]):
         batch = run.store.batch([number])
         for place, images in ((2 * i, batch.images), (2 * i + 1, batch.images.flip(-1))):
@@ -26,9 +29,39 @@ def test_cached_posteriors_stand_in_the_order_of_slices_and_their_mirror_images(
             torch.testing.assert_close(sigma[place], (0.5 * log_var[0]).exp(), rtol=1e-3, atol=1e-3)
 
 
+@pytest.fixture(scope="module", params=["brains", "mixed"])
+def store(request, tmp_path_factory):
+    """Brains that nobody has scanned; or one of them and somebody's scans."""
+    folder, heights = tmp_path_factory.mktemp(request.param), (84, 92)
+    for number in range(2):
+        subject = make_subject(0, number, spacing=2, heights=heights)
+        scanned = request.param == "mixed" and number == 1
+        arrays = {
+            name: getattr(subject, name).numpy() for name in (["scans"] if scanned else ["maps", "fractions"])
+        }
+        add_session(folder, f"sub-{number}", subject=f"{number}", source="", arrays=arrays, heights=heights,
+                    acquisitions=subject.acquisitions if scanned else None)  # fmt: skip
+    return close_store(folder, {"sub-0": "train", "sub-1": "train"}, spacing=2, fingerprint="")
+
+
+def test_a_brain_has_the_codes_of_the_scans_that_were_made_of_it_once(untrained_run, store):
+    run, config = Run(untrained_run), load_preset("smoke", ["data.protocols=any"])
+    mean, sigma = cache_posteriors(run.vae, store, config, torch.device("cpu"))
+    assert len(mean) == 8
+    for i in range(4):
+        scans = once_scanned(store, [i], config.data, config.seed)
+        for place, images in ((2 * i, scans.images), (2 * i + 1, scans.images.flip(-1))):
+            with torch.inference_mode():
+                own, log_var = run.vae.encode(images, scans.acquisitions, scans.mask)
+            torch.testing.assert_close(mean[place], own[0], rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(sigma[place], (0.5 * log_var[0]).exp(), rtol=1e-3, atol=1e-3)
+    if not store.is_brain(2):
+        assert torch.equal(scans.images, store.batch([3]).images)
+
+
 def test_latent_statistics_are_those_of_the_codes(smoke_run):
     run = Run(smoke_run)
-    mean, sigma = cache_posteriors(run.vae, run.store, "train", torch.device("cpu"))
+    mean, sigma = cache_posteriors(run.vae, run.store, run.config, torch.device("cpu"))
     shift, scale = run.latent_statistics
     torch.testing.assert_close(shift.flatten(), mean.mean((0, 2, 3)), rtol=1e-3, atol=1e-3)
     drawn = mean + sigma * torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))

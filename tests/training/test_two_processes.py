@@ -60,8 +60,8 @@ def test_two_processes_learn_from_the_mean_of_their_gradients(two_process_run):
         adam.zero_grad()
         for rank in (0, 1):
             drawn = draw_step(store, config, Step(config.seed, Who.VAE, step, rank, 2))
-            output, images, asked = drawn.through(vae)
-            (vae_loss(output, images, asked, config.loss, step)[0] / 2).backward()
+            output, targets, weight = drawn.through(vae)
+            (vae_loss(output, targets, weight, config.loss, step)[0] / 2).backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), config.vae_stage.clip)
         adam.param_groups[0]["lr"] = learning_rate(step, STEPS, config.vae_stage)
         adam.step()

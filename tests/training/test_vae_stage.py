@@ -13,7 +13,7 @@ from physldm.data import make_subject
 from physldm.data.slices import Batch, add_session, close_store
 from physldm.draws import Step, Who
 from physldm.models.losses import vae_loss
-from physldm.physics import Acquisition, AcquisitionBatch
+from physldm.physics import Acquisition, AcquisitionBatch, signal
 from physldm.runs import Run
 from physldm.training import train, vae_stage
 from physldm.training.vae_stage import draw_step, subsets
@@ -36,11 +36,13 @@ def test_a_second_decoding_sees_some_scans_and_is_asked_for_the_others(smoke_run
     config = load_preset("smoke", ["augment.subsets=0.5", "vae_stage.batch=4"])
     drawn = draw_step(run.store, config, Step(3, Who.VAE, 7))
     assert drawn.rows == [0, 1, 2, 3, 0, 1]
-    assert drawn.given[:4].all() and torch.equal(drawn.asked[:4], torch.ones(4, 3))
-    assert not drawn.given[4:].all(1).any() and torch.equal(drawn.asked[4:] > 0, ~drawn.given[4:])
-    assert drawn.asked[4:].sum().item() == pytest.approx(6)  # as much as two slices that are asked for all
+    assert drawn.given[:4].all() and torch.equal(drawn.weight[:4], torch.ones(4, 3))
+    assert not drawn.given[4:].all(1).any() and torch.equal(drawn.weight[4:] > 0, ~drawn.given[4:])
+    assert drawn.weight[4:].sum().item() == pytest.approx(6)  # as much as two slices that are asked for all
+    assert torch.equal(drawn.targets, drawn.images[drawn.rows])  # one study's scans have one gain
+    assert torch.equal(drawn.asked.te, drawn.acquisitions.te[drawn.rows])
     with torch.inference_mode():
-        output, images, asked = drawn.through(run.vae)
+        output, targets, weight = drawn.through(run.vae)
         for m, row in enumerate(drawn.rows):  # the same as if that slice and those scans had come alone
             one = slice(row, row + 1)
             alone = run.vae(
@@ -48,7 +50,88 @@ def test_a_second_decoding_sees_some_scans_and_is_asked_for_the_others(smoke_run
             )
             assert torch.allclose(alone.maps[0], output.maps[m], rtol=1e-3)
             assert torch.allclose(alone.reconstruction[0], output.reconstruction[m], rtol=1e-3, atol=0.1)
-    assert torch.equal(images[5], drawn.images[1]) and torch.equal(asked, drawn.asked)
+    assert torch.equal(targets, drawn.targets) and torch.equal(weight, drawn.weight)
+
+
+@pytest.fixture(scope="module")
+def brains(tmp_path_factory):
+    """A store of two brains that nobody has scanned, of four slices each."""
+    folder, heights = tmp_path_factory.mktemp("brains"), (76, 84, 92, 100)
+    for number in range(2):
+        subject = make_subject(0, number, spacing=2, heights=heights)
+        arrays = {name: getattr(subject, name).numpy() for name in ("maps", "fractions")}
+        add_session(folder, f"sub-{number}", subject=f"{number}", source="", acquisitions=None, arrays=arrays,
+                    heights=heights)  # fmt: skip
+    return close_store(folder, {"sub-0": "train", "sub-1": "train"}, spacing=2, fingerprint="")
+
+
+BRAINS = ["data.protocols=any", "data.noise=0", "vae_stage.batch=4", "augment.subsets=0.5"]
+
+
+def brightness(images, acquisitions, maps):
+    """Images over the signal of their maps, ``[B, N, H W]``: gain times the coil's field; nan where it is weak in one."""
+    exact = signal(maps, acquisitions).abs().flatten(2)
+    weak = (exact < 0.1 * exact.amax(2, keepdim=True)).any(1, keepdim=True)
+    return (images.flatten(2) / exact).masked_fill(weak, torch.nan)
+
+
+def apart(a, b):
+    """Of two such the ratio of each pair of images, ``[B, N]``, the same everywhere."""
+    ratio = a / b
+    middle = ratio.nanmedian(2).values
+    off = (ratio / middle[..., None] - 1).abs()
+    assert off[~off.isnan()].max() < 1e-3 and not middle.isnan().any()
+    return middle
+
+
+def drawn_and_maps(brains, changes, number):
+    config, step = load_preset("smoke", [*BRAINS, *changes]), Step(3, Who.VAE, number)
+    drawn = draw_step(brains, config, step)
+    maps = brains.array("maps", brains.slices("train")[step.batch(8, 4)])
+    # mirrored or not: the one whose brain lies where the images have theirs
+    wrong = [((m[:, 0] > 0) != (drawn.images[:, 0] > 0)).sum() for m in (maps, maps.flip(-1))]
+    assert min(wrong) == 0
+    return drawn, maps if wrong[0] == 0 else maps.flip(-1)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_brains_are_asked_for_their_scans_as_if_all_had_been_taken_at_one_gain(brains, number):
+    drawn, maps = drawn_and_maps(brains, [], number)
+    assert drawn.rows == [0, 1, 2, 3, 0, 1] and drawn.weight[4:].sum().item() == pytest.approx(6)
+    own = brightness(drawn.targets, drawn.asked, maps[drawn.rows])
+    torch.testing.assert_close(apart(own, own[:, :1]), torch.ones(6, 3), rtol=1e-4, atol=0)
+    gain = apart(brightness(drawn.images, drawn.acquisitions, maps), own[:4]).log()
+    assert gain.abs().min() > 0 and gain.abs().max() < 0.5  # one for each scan, SD 0.1
+    with_gain, _ = drawn_and_maps(brains, ["vae.gain=true"], number)
+    assert torch.equal(with_gain.targets, with_gain.images[with_gain.rows])
+
+
+def test_some_brains_are_asked_for_scans_that_were_not_given(brains):
+    drawn, maps = drawn_and_maps(brains, ["augment.asked=0.5"], 7)
+    asked, given = drawn.asked[:4], drawn.acquisitions
+    assert (asked.tr == given.tr).all(1).tolist() == [True, True, False, False]
+    assert not (asked.tr[2:] == given.tr[2:]).any()
+    own = brightness(drawn.targets[:4], asked, maps)
+    torch.testing.assert_close(apart(own, own[:, :1]), torch.ones(4, 3), rtol=1e-4, atol=0)
+    # of the second decodings none: they are asked for what was left out
+    assert torch.equal(drawn.asked.tr[4:], given.tr[:2]) and torch.equal(drawn.targets[4:], drawn.targets[:2])
+    whole, _ = drawn_and_maps(brains, ["augment.asked=1"], 7)
+    assert not (whole.asked.tr[:4] == whole.acquisitions.tr).any()
+
+
+@pytest.mark.slow
+def test_a_training_on_brains_goes_on_to_the_same_numbers(brains, tmp_path, monkeypatch):
+    changes = ["vae_stage.steps=6", "vae_stage.checkpoint_steps=2", "precision=32-true", "augment.asked=0.5"]
+    config = load_preset("smoke", [*BRAINS, "data.noise=0.01", *changes])
+    train(tmp_path / "whole", config, "vae", brains.folder)
+    with monkeypatch.context() as patched:
+        count = iter(range(4))
+        patched.setattr(vae_stage, "vae_loss", lambda *a, **k: (next(count), vae_loss(*a, **k))[1])
+        with pytest.raises(StopIteration):
+            train(tmp_path / "stopped", config, "vae", brains.folder)
+    train(tmp_path / "stopped", config, "vae", brains.folder)
+    ours, theirs = (load_file(tmp_path / name / "vae.safetensors") for name in ("stopped", "whole"))
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
 
 
 def test_some_slices_are_decoded_at_the_mean_of_their_code(smoke_run):
@@ -109,7 +192,9 @@ def test_a_mirrored_brain_has_its_left_on_the_right_and_its_front_in_front(unche
     picture = torch.arange(112 * 80.0).view(1, 1, 112, 80).expand(4, 3, -1, -1)
     protocol = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
     batch = Batch(picture, AcquisitionBatch.repeat(protocol, 4), torch.ones(4, 3, dtype=torch.bool))
-    store = SimpleNamespace(slices=lambda split: np.arange(4), batch=lambda slices: batch)
+    store = SimpleNamespace(
+        slices=lambda split: np.arange(4), is_brain=lambda number: False, batch=lambda slices: batch
+    )
     rows = torch.arange(112 * 80.0).view(112, 80)
     mirrored = torch.stack([row.flipud() for row in rows])
     seen = {False: 0, True: 0}
