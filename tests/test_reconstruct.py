@@ -163,7 +163,8 @@ def test_maps_come_with_what_they_were_made_from_and_how_far_to_believe_them(smo
         assert scan["gain"] > 0 and scan["misfit"] >= 0
     assert content["run"]["preset"] == "smoke" and content["run"]["data"]
     for words in (
-        "T1w.nii.gz: flair (TE 0.02 s, TR 2 s, TI 0.8 s): the run never saw its like",
+        "T1w.nii.gz: ir_tse (TE 0.02 s, TR 2 s, TI 0.8 s, ",
+        "): the run never saw its like, but mprage (TR 2.4 s, TI 1 s); mprage (TR 2.3 s, TI 0.9 s)",
         "FLAIR missing: the run never",
         "sub-001: these scans cannot tell PD, T1, T2 of white matter",
     ):
