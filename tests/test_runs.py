@@ -1,11 +1,14 @@
 """Where a run is looked for, and what one can do with it."""
 
+import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
 from physldm.config import load_preset
+from physldm.data.slices import add_session, close_store
 from physldm.errors import InputError
 from physldm.models.denoiser import latent_shape
 from physldm.physics import Acquisition, AcquisitionBatch
@@ -139,3 +142,25 @@ def test_brains_lie_anywhere_between_the_lowest_and_the_highest_slice(untrained_
     assert len(heights) == 64 and 70 <= heights.min() < 75 and 105 < heights.max() <= 110
     # the mean of 64 even draws, three standard deviations
     assert heights.mean().item() == pytest.approx(90, abs=3 * 40 / 12**0.5 / 8)
+
+
+def test_protocols_are_those_of_the_training_scans_and_none_of_brains_scanned_anew(untrained_run, tmp_path):
+    taken = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
+    store = tmp_path / "store"
+    for name in ("brain", "scans"):
+        arrays = {
+            kept: np.ones((1, 3, 8, 8), np.float32) for kept in (["maps"] if name == "brain" else ["scans"])
+        }
+        add_session(store, name, subject=name, source="", arrays=arrays, heights=[80],
+                    acquisitions=None if name == "brain" else taken)  # fmt: skip
+    facts = {"data_fingerprint": "", "data": str(store)}
+    (untrained_run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    for split, expected in (
+        (
+            {"brain": "train", "scans": "train"},
+            {c: [a] for c, a in zip(("T1w", "T2w", "FLAIR"), taken, strict=True)},
+        ),
+        ({"brain": "train", "scans": "heldout"}, {}),
+    ):
+        close_store(store, split, spacing=2, fingerprint="")
+        assert Run(untrained_run).protocols() == expected
