@@ -144,7 +144,7 @@ def test_brains_lie_anywhere_between_the_lowest_and_the_highest_slice(untrained_
     assert heights.mean().item() == pytest.approx(90, abs=3 * 40 / 12**0.5 / 8)
 
 
-def test_protocols_are_those_of_the_training_scans_and_none_of_brains_scanned_anew(untrained_run, tmp_path):
+def test_protocols_are_those_of_the_training_scans_and_what_brains_are_scanned_by(untrained_run, tmp_path):
     taken = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
     store = tmp_path / "store"
     for name in ("brain", "scans"):
@@ -155,12 +155,17 @@ def test_protocols_are_those_of_the_training_scans_and_none_of_brains_scanned_an
                     acquisitions=None if name == "brain" else taken)  # fmt: skip
     facts = {"data_fingerprint": "", "data": str(store)}
     (untrained_run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
-    for split, expected in (
-        (
-            {"brain": "train", "scans": "train"},
-            {c: [a] for c, a in zip(("T1w", "T2w", "FLAIR"), taken, strict=True)},
-        ),
-        ({"brain": "train", "scans": "heldout"}, {}),
+    anywhere = Acquisition("mprage", tr=1.7, ti=0.6)
+    for split, of_scans, of_brains in (
+        ({"brain": "heldout", "scans": "train"}, True, False),
+        ({"brain": "train", "scans": "heldout"}, False, True),
+        ({"brain": "train", "scans": "train"}, True, True),
     ):
         close_store(store, split, spacing=2, fingerprint="")
-        assert Run(untrained_run).protocols() == expected
+        run = Run(untrained_run)
+        run.config = load_preset("smoke", ["data.protocols=any"])
+        known = run.protocols()
+        assert any(f.source == str(store) and f.covers(taken[0]) for f in known["T1w"]) == of_scans
+        assert any(f.covers(anywhere) for f in known["T1w"]) == of_brains
+    shutil.rmtree(store)
+    assert Run(untrained_run).protocols() == {}
