@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from typer.exceptions import Abort, TyperException
 
 from physldm.config import Gain, Mixture, Scored, Stage, presets
@@ -349,7 +350,10 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except TyperException as error:
         # of an option with few choices typer says that it is a Python value error
-        message = f"{error.format_message().replace('Value error, ', '').rstrip('.')} (see physldm --help)"
+        said = error.format_message().replace("Value error, ", "").rstrip(".")
+        cause = error.__cause__  # of a number that is none typer does not say what was found
+        found = f", found {cause.errors()[0]['input']!r}" if isinstance(cause, ValidationError) else ""
+        message = f"{said}{'' if found in said else found} (see physldm --help)"
     except InputError as error:
         message = str(error)
     except FloatingPointError as error:
