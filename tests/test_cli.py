@@ -124,6 +124,7 @@ def test_sample_writes_a_stack_of_slices_where_they_lie(smoke_run, tmp_path, run
         np.testing.assert_allclose(stack.affine @ [3, 5, i, 1], box @ [3, 5, height / 2, 1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_evaluate_writes_the_contracted_keys(own_run, tmp_path, run_cli):
     assert run_cli("evaluate", "--run", own_run, "--json", tmp_path / "scores.json")[0] == 0
     scores = json.loads((tmp_path / "scores.json").read_text())

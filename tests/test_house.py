@@ -125,6 +125,7 @@ def test_the_command_line_starts_without_torch():
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_importing_does_no_work():
     """No warning filter, no environment, no figure style, no file, no download, no device."""
     names = [f"physldm.{module(f)}".rstrip(".") for f in FILES]

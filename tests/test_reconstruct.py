@@ -141,6 +141,7 @@ def test_misfit_is_that_of_the_maps_scanned_again(reading):
     assert misfit_of(reading, louder, 2) == pytest.approx({"T1w": 20.0, "T2w": 20.0}, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_maps_come_with_what_they_were_made_from_and_how_far_to_believe_them(smoke_run, tmp_path, capsys):
     write_subject(tmp_path / "bids", "sub-001", make_subject(0, 0, spacing=2))
     shutil.rmtree(tmp_path / "bids" / "derivatives")

@@ -109,6 +109,7 @@ def test_a_figure_that_came_out_as_words_is_a_warning(tmp_path):
     assert "a figure without its picture" in warnings.getvalue()
 
 
+@pytest.mark.slow
 def test_a_chapters_figures_are_twice_as_fine_as_shown_and_in_the_style_of_all(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("build", BOOK / "build.py")
     build = importlib.util.module_from_spec(spec)

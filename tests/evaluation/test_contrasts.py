@@ -89,6 +89,7 @@ def test_the_code_of_an_encoder_that_sees_no_difference_does_not_move(subject, m
     assert set(code_shift(KnownEncoder(), maps).values()) == {0.0}
 
 
+@pytest.mark.slow
 def test_every_subset_is_scored_as_if_the_others_were_not_there(smoke_run):
     run = Run(smoke_run)
     scores = evaluate(run)

@@ -71,6 +71,7 @@ def test_a_range_must_be_positive_and_shapes_equal(white, unchecked):
         perceptual_distance(image, image[0], data_range=1.0)
 
 
+@pytest.mark.slow
 @fetched
 def test_scores_of_a_run_are_those_of_the_report(smoke_run):
     from physldm.evaluation import evaluate

@@ -52,6 +52,7 @@ def test_the_class_median_predictor_knows_the_people_it_was_trained_on(untrained
     assert found["sessions"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["brains"], indirect=True)
 def test_those_that_settings_are_chosen_by_are_scored_when_asked_for(untrained_run, store):
     found = evaluate(Run(untrained_run), store, "choose")

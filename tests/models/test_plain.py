@@ -48,6 +48,7 @@ def test_the_loss_is_minus_the_elbo_up_to_a_factor_and_a_constant():
     assert ((loss1 - loss2) * pixels / (2 * tau**2)).item() == pytest.approx((elbo2 - elbo1).item())
 
 
+@pytest.mark.slow
 def test_training_learns_is_repeatable_and_leaves_torchs_own_generator_alone(smoke_preset):
     y, x = torch.meshgrid(*[torch.arange(16.0) - 7.5] * 2, indexing="ij")
     discs = [torch.where(x.hypot(y) < radius, 1.0, -1.0) for radius in torch.linspace(2, 8, 8)]

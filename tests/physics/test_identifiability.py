@@ -186,6 +186,7 @@ def test_fit_refuses_scans_without_a_protocol():
         map_fit(torch.zeros(2, 4, 4), PROTOCOL, sigma=0.01, where=torch.ones(4, 4, dtype=torch.bool))
 
 
+@pytest.mark.slow
 def test_a_protocol_is_found_that_knows_more():
     found = best_protocol(PROTOCOL, longest_tr=(3.0, 10.0, 6.0))
     assert [a.sequence for a in found] == [a.sequence for a in PROTOCOL]

@@ -72,6 +72,7 @@ def test_making_a_critic_does_not_touch_the_global_generator():
     assert torch.equal(torch.rand(1), expected)
 
 
+@pytest.mark.slow
 def test_a_critic_learns_to_tell_scans_from_black(run):
     critic, curves = train_critic(run, torch.zeros_like, 12)
     assert isinstance(critic, PatchDiscriminator) and not critic.training
@@ -87,6 +88,7 @@ def test_a_loss_that_is_not_finite_stops_it(run, monkeypatch):
         fine_tune(run, run.config.loss, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not backbone_file().exists(), reason="physldm lpips has not been run here")
 def test_lpips_falls_when_it_is_asked_to(smoke_run):
     run = Run(smoke_run)
