@@ -66,9 +66,7 @@ class Run:
         _ = self.vae
 
     @cached_property
-    @torch.inference_mode(
-        False
-    )  # whoever asks first: what is made in inference mode lets no gradient through
+    @torch.inference_mode(False)  # whoever asks first: weights made in that mode let no gradient through
     def vae(self) -> PhysicsVAE:
         """The trained VAE, ready to use."""
         model = PhysicsVAE(self.config.vae)

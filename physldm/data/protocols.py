@@ -83,8 +83,6 @@ MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
 FLAIR_SETTINGS = (((0.091, 9.0, 2.5), 845), ((0.076, 9.0, 2.5), 251))
 # T2w scans are long echo trains whose contrast is that of a spin echo with a TE in this range.
 T2W_TR, T2W_TE = 3.2, (0.09, 0.12)
-
-
 USUAL = (
     *(
         Family.of("T1w", Acquisition("mprage", te=te, tr=tr, ti=ti), "OASIS-3", n)
@@ -184,9 +182,7 @@ def _drawn(family: Family, draw: random.Random, where: Where) -> Acquisition:
         ti = settings.get("ti", 0.0)
         room = 2 * min(ti, settings["tr"] - ti) - SPARE if readout else (settings["tr"] - ti) / 2
         settings["train_length"] = min(settings["train_length"], int(room / settings["echo_spacing"]))
-        if (
-            not readout
-        ):  # its contrast is told by the effective TE; the middle of k-space is the middle of the train
+        if not readout:  # the effective TE tells its contrast; k-space's middle is the train's
             settings["te"] = settings["echo_spacing"] * math.ceil(settings["train_length"] / 2)
     rounded = {k: v if FIELDS[k].whole else float(f"{v:.4g}") for k, v in settings.items()}
     return Acquisition(family.sequence, rounded)
@@ -202,9 +198,7 @@ def draw_protocol(kind: Protocols, draw: torch.Generator, where: Where = "inside
     """
     if kind == "usual":
         return _usual(draw)
-    quick = random.Random(
-        int(torch.randint(2**62, (), generator=draw))
-    )  # twelve numbers a brain, in every step
+    quick = random.Random(int(torch.randint(2**62, (), generator=draw)))  # twelve numbers a brain and step
     families = (quick.choices(OF[contrast], [f.share for f in OF[contrast]])[0] for contrast in CONTRASTS)
     return tuple(_drawn(family, quick, where) for family in families)
 
