@@ -194,4 +194,4 @@ def silent_channels(answer: Mapping) -> Verdict:
         return not_yet(f"Channel {k} costs {cost[k]:.3f} a number. Look at its μ as well as its σ.")
     if missed := silent - found:
         return not_yet(f"Channel {min(missed)} costs {cost[min(missed)]:.4f} a number: less than 0.01.")
-    return Verdict(True, "Silent is σ = 1 and μ = 0. A channel with σ near 1 whose μ moves still speaks.")
+    return Verdict(True, "Silent is σ = 1 and μ = 0. A channel with σ near 1 whose μ is not 0 still costs.")
