@@ -163,7 +163,7 @@ def real_null(answer: float) -> Verdict:
         answer: TI in seconds, to 10 ms.
     """
     found = number(answer, "one time in seconds")
-    earlier = {"That is where Eq. 1 has its null. The read-out's pulses eat up magnetisation.": 2.4,
+    earlier = {"That is where Eq. 1 has its null. The read-out's pulses eat up what is upside down, too.": 2.4,
                "That is FLAIR's null, at a TR of 9 s and without a train.": 9.0}  # fmt: skip
     for hint, tr in earlier.items():
         if math.isclose(found, -4.2 * math.log((1 + math.exp(-tr / 4.2)) / 2), abs_tol=0.01):
