@@ -97,6 +97,7 @@ def right_side(latex: str):
 
     text = latex.rstrip("., ").split("=", 1)[1]
     text = re.sub(r"E_1\(([^()]*)\)", r"e^{-(\1)/T_1}", text)  # the pages' short form
+    text = re.sub(r"\\end\{aligned\}|\\\\|&|\{\}", " ", text)  # an equation on two lines
     for symbol, letter in SYMBOLS.items():
         text = text.replace(symbol, f" {letter} ")
     text = re.sub(r"\\left|\\right|\\,|\\;", " ", text).replace(r"\ln", r"\ln ")
