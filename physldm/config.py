@@ -17,6 +17,7 @@ Mixture = Literal["properties", "signals"]  # what a voxel of several tissues mi
 # Of scans to reconstruct: one gain is estimated for each, one for all, or they are in the units of training.
 Gain = Literal["each", "common", "none"]
 Stage = Literal["all", "vae", "ldm"]
+Protocols = Literal["usual", "any"]  # how training brains are scanned: as one study does, as scanners do
 Scored = Literal["heldout", "choose"]  # those who are only scored, or those that settings are chosen by
 
 
@@ -37,7 +38,7 @@ class DataConfig(_Section):
     train_subjects: int = Field(gt=0)
     choose_subjects: int = Field(0, ge=0)
     heldout_subjects: int = Field(gt=0)
-    protocols: Literal["usual", "any"] = "usual"
+    protocols: Protocols = "usual"
     partial_volume: Mixture = "properties"
     noise: float = Field(0.01, ge=0)
     gain_sd: float = Field(0.2, ge=0)

@@ -118,7 +118,8 @@ class Run:
         return store if origin else phantom_store(self.config.data, self.config.seed, own)
 
     def protocols(self) -> dict[str, list[Family]]:
-        """How T1w, T2w and FLAIR of the training subjects were taken; empty where their slices are gone."""
+        """How T1w, T2w and FLAIR of the training subjects were taken; empty where the store that it was
+        trained on is gone."""
         origin = read_facts(self.folder).get("data")
         found = list(DRAWN["any" if scanned_anew(self.config.data) else "usual"])
         if origin:

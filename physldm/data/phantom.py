@@ -26,10 +26,8 @@ from .protocols import draw_protocol
 
 SQUARINGS = 6  # of a velocity, to the displacement that it makes
 GAIN = 1000.0  # scanner units per unit of PD
-BIAS, BIAS_MM = (
-    0.03,
-    60.0,
-)  # of the receive field: SD of its logarithm, and the distance over which it changes
+# of the receive field: SD of its logarithm, and the distance over which it changes
+BIAS, BIAS_MM = 0.03, 60.0
 
 
 @dataclass(frozen=True)

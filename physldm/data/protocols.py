@@ -10,14 +10,14 @@ from typing import Literal
 
 import torch
 
-from physldm.physics import CONTRASTS, SEQUENCES, Acquisition
+from physldm.config import Protocols
+from physldm.physics import CONTRASTS, SEQUENCES, TISSUES, Acquisition
 from physldm.physics.table import FIELDS
 
-Protocols = Literal["usual", "any"]
 Protocol = tuple[Acquisition, ...]  # T1w, T2w, FLAIR
 Where = Literal["inside", "edge"]
 
-FLUID_T1 = 4.2  # s
+FLUID_T1 = TISSUES["csf"].t1
 
 
 def fluid_null(tr: float) -> float:

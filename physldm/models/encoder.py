@@ -58,9 +58,14 @@ def protocol_effect(
 TOLD = {"numbers": (protocol_features, PROTOCOL_FEATURES), "effect": (protocol_effect, len(REFERENCE) + 2)}
 
 
+def scale_of(images: Float[Tensor, "B N H W"]) -> Float[Tensor, "B N"]:
+    """The 99.5th percentile of each image."""
+    return torch.quantile(images.flatten(2).float(), 0.995, dim=-1).clamp_min(1e-6)
+
+
 def scale_images(images: Float[Tensor, "B N H W"]) -> tuple[Float[Tensor, "B N H W"], Float[Tensor, "B N"]]:
     """Each image divided by its 99.5th percentile, clipped and mapped to [−1, 1]; and that percentile."""
-    scale = torch.quantile(images.flatten(2).float(), 0.995, dim=-1).clamp_min(1e-6)
+    scale = scale_of(images)
     return (images / scale[..., None, None]).clamp(0, 1) * 2 - 1, scale
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .eq1 import ECHO_FITS, INVERSION_FITS, flair, mprage, spin_echo
 from .relaxation import e, e2_star, pulse_train, recovered, relax, sin_cos, steady_mz, t1_star
-from .spin_echoes import flair_exact, flair_tse, ir_tse, spin_echo_exact, tse
+from .spin_echoes import B1, IMPERFECT, flair_exact, flair_tse, ir_tse, spin_echo_exact, tse
 from .table import FIELDS, SEQUENCES, Field, SequenceModel, sequence
 
 __all__ = [
@@ -32,8 +32,6 @@ __all__ = [
 ]  # fmt: skip
 
 # --- trains of gradient echoes ------------------------------------------------------------------------------------
-B1 = {"b1": 1.0}
-IMPERFECT = {**B1, "inversion_efficiency": 1.0}
 READOUT = {
     "flip_angle": 8.0,
     "echo_spacing": 0.0071,

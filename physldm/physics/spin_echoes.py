@@ -14,6 +14,10 @@ from .eq1 import ECHO_FITS
 from .relaxation import e, recovered, relax, sin_cos, steady_mz
 from .table import sequence
 
+# what perfect pulses have, in a sequence without an inversion and in one with it
+B1 = {"b1": 1.0}
+IMPERFECT = {**B1, "inversion_efficiency": 1.0}
+
 
 def _pulses(b1, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """sin α, cos α and cos β of an excitation α = 90° · b1 and a refocusing pulse β = 180° · b1 = 2α."""
@@ -21,7 +25,7 @@ def _pulses(b1, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return sin, 1 - missing, 1 - 2 * sin**2
 
 
-@sequence("spin echo", "T2w", {"te": 0.1, "tr": 3.2}, defaults={"b1": 1.0}, limits=ECHO_FITS, refocused=True)
+@sequence("spin echo", "T2w", {"te": 0.1, "tr": 3.2}, defaults=B1, limits=ECHO_FITS, refocused=True)
 def spin_echo_exact(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, b1=1.0) -> Tensor:
     """Spin echo with its refocusing pulse: the 180° at TE/2 also turns over what has recovered till then.
 
@@ -49,7 +53,7 @@ def spin_echo_exact(pd: Tensor, t1: Tensor, t2: Tensor, *, te, tr, b1=1.0) -> Te
 
 @sequence(
     "FLAIR", "FLAIR", {"te": 0.09, "tr": 9.0, "ti": 2.5},
-    defaults={"b1": 1.0, "inversion_efficiency": 1.0},
+    defaults=IMPERFECT,
     limits=(*ECHO_FITS, ("ti", "<", "tr − te", lambda a: a.tr - a.te)), refocused=True,
 )  # fmt: skip
 def flair_exact(
@@ -73,7 +77,6 @@ def flair_exact(
         Signal in the units of ``pd``, negative where the magnetisation is still inverted.
     """
     sin, cos, turned = _pulses(b1, t1)
-
     half, rest, wait = (recovered(time, t1) for time in (te / 2, tr - ti - te / 2, ti))
 
     def period(mz):
@@ -96,9 +99,9 @@ TRAIN = {
     "echo_spacing": 0.01,
     "train_length": lambda a: max(1, 2 * round(a.te / a.echo_spacing) - 1),
     "effective_te": lambda a: a.te,
-    "b1": 1.0,
+    **B1,
 }
-INVERTED_TRAIN = {**TRAIN, "inversion_efficiency": 1.0}
+INVERTED_TRAIN = {**TRAIN, **IMPERFECT}
 INVERTED_TRAIN_FITS = (
     ("ti", "<", "tr", lambda a: a.tr),
     *_train_fits("(tr − ti)", lambda a: a.tr - a.ti),

@@ -16,7 +16,7 @@ from physldm.data.scanning import scan_slices
 from physldm.draws import Step, Who, seeded
 from physldm.models import PhysicsVAE
 from physldm.models.discriminator import PatchDiscriminator
-from physldm.models.encoder import scale_images
+from physldm.models.encoder import scale_of
 from physldm.models.losses import judged, ramp, shown, vae_loss
 from physldm.models.perceptual import Lpips
 from physldm.progress import progress
@@ -68,7 +68,7 @@ def train_critic(
         # of the scans that are there
         which = torch.multinomial(batch.mask.float(), 1, generator=draw)[:, 0]
         scans = batch.images[torch.arange(len(which)), which][:, None]
-        scale = scale_images(scans)[1]
+        scale = scale_of(scans)
         real, made = (shown(x, scale, None).to(fabric.device) for x in (scans, spoil(scans)))
         for name, part in _teach(critic, real, made, lr, number).items():
             curves[name].append(part.item())

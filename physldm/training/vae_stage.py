@@ -18,7 +18,7 @@ from physldm.data.slices import Batch, SliceStore
 from physldm.draws import Step, seeded
 from physldm.models import PhysicsVAE, latent_shape
 from physldm.models.discriminator import PatchDiscriminator
-from physldm.models.encoder import scale_images
+from physldm.models.encoder import scale_of
 from physldm.models.losses import judged, ramp, shown, vae_loss
 from physldm.models.perceptual import Lpips
 from physldm.models.vae import VaeOutput
@@ -67,7 +67,7 @@ class Drawn:
     def through(self, model: Callable[..., VaeOutput]) -> tuple[VaeOutput, Tensor, Tensor]:
         """What the VAE makes of it, in units of the targets; the targets; how much each counts."""
         output = model(self.images, self.acquisitions, self.given, self.noise, self.rows, self.asked)
-        return replace(output, scale=scale_images(self.targets)[1]), self.targets, self.weight
+        return replace(output, scale=scale_of(self.targets)), self.targets, self.weight
 
 
 def draw_step(store: SliceStore, config: Config, step: Step) -> Drawn:
