@@ -16,12 +16,12 @@ from .anatomy import anatomies, anatomy_fingerprint, check_anatomies
 from .bids import new_dataset, start_dataset, write_fractions, write_maps, write_volume
 from .json_files import write_json
 from .phantom import Subject, make_subject
+from .protocols import HEADER_TE
 from .sequence_names import MADE_HERE
 from .slices import FORMAT, SliceStore, add_session, close_store, has_session
 
 BRAIN = ("maps", "fractions")  # what a store keeps of a subject to train on, and of one that is held out
 WHOLE = ("scans", "clean", *BRAIN)
-HEADER_TE = 0.455  # what most T2w headers of OASIS-3 say
 
 
 def subject_name(number: int) -> str:

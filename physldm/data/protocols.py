@@ -81,14 +81,20 @@ class Family:
 # OASIS-3's most frequent settings and how many scans have them.
 MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
 FLAIR_SETTINGS = (((0.091, 9.0, 2.5), 845), ((0.076, 9.0, 2.5), 251))
-# T2w scans are long echo trains whose contrast is that of a spin echo with a TE in this range.
-T2W_TR, T2W_TE = 3.2, (0.09, 0.12)
+# Its T2w scans are long trains of small refocusing pulses (SPACE). Headers have the TE of the middle of the train; the
+# contrast is that of a spin echo with a TE in the range below. How many echoes, headers do not say: 280 is assumed.
+HEADER_TE, LONG_TRAIN = 0.455, 280
+T2W_TE = (0.09, 0.12)
+T2W = {"te": HEADER_TE, "tr": 3.2, "echo_spacing": 2 * HEADER_TE / LONG_TRAIN, "train_length": LONG_TRAIN}
+# What Eq. 1 leaves out of the two others: an MPRAGE's read-out, a FLAIR's refocusing pulse.
+READOUT = {"flip_angle": 8.0, "echo_spacing": 0.0071, "train_length": 176}
+AS_PLAYED = {"mprage": ("mprage_readout", READOUT), "flair": ("flair_exact", {})}
 USUAL = (
     *(
         Family.of("T1w", Acquisition("mprage", te=te, tr=tr, ti=ti), "OASIS-3", n)
         for (te, tr, ti), n in MPRAGE_SETTINGS
     ),
-    Family("T2w", "spin_echo", 1.0, {"te": T2W_TE, "tr": (T2W_TR, T2W_TR)}, "OASIS-3"),
+    Family("T2w", "tse", 1.0, {name: (v, v) for name, v in T2W.items()} | {"effective_te": T2W_TE}, "OASIS-3"),
     *(
         Family.of("FLAIR", Acquisition("flair", te=te, tr=tr, ti=ti), "OASIS-3", n)
         for (te, tr, ti), n in FLAIR_SETTINGS
@@ -108,7 +114,7 @@ def _usual(draw: torch.Generator) -> Protocol:
     te3, tr3, ti3 = _choose(FLAIR_SETTINGS, draw)
     return (
         Acquisition("mprage", te=te1, tr=tr1, ti=ti1),
-        Acquisition("spin_echo", te=round(te2, 4), tr=T2W_TR),
+        Acquisition("tse", effective_te=round(te2, 4), **T2W),
         Acquisition("flair", te=te3, tr=tr3, ti=ti3),
     )
 
@@ -131,8 +137,8 @@ FLAIR_STUDIES = (
     "TR/TI/TE in s: UK Biobank 5.0/1.8/0.395 (SPACE), ADNI 4.8/1.65/0.119 and 9.0/2.5/0.09, OASIS-3 9.0/2.5/0.091, "
     "clinical 11/2.8/0.125"
 )
-# from a 2-D TSE with few echoes, 12 ms apart, to a SPACE with 200, 3.5 ms apart
-TRAIN = {"echo_spacing": (0.0035, 0.012), "train_length": (7, 200)}
+# from a 2-D TSE with few echoes, 12 ms apart, to a SPACE with 300, 3 ms apart
+TRAIN = {"echo_spacing": (0.003, 0.012), "train_length": (7, 300)}
 FAMILIES = (
     Family("T1w", "mprage", 0.3, MPRAGE, MPRAGE_STUDIES),
     Family(
@@ -201,6 +207,29 @@ def draw_protocol(kind: Protocols, draw: torch.Generator, where: Where = "inside
     quick = random.Random(int(torch.randint(2**62, (), generator=draw)))  # twelve numbers a brain and step
     families = (quick.choices(OF[contrast], [f.share for f in OF[contrast]])[0] for contrast in CONTRASTS)
     return tuple(_drawn(family, quick, where) for family in families)
+
+
+AS_USUAL = 0.3  # of the brains of ``any`` that are trained on
+
+
+def training_protocol(kind: Protocols, draw: torch.Generator) -> Protocol:
+    """How training scans a brain. Of ``any`` some have the usual settings, which the whole range would seldom bring
+    together; half of these with what Eq. 1 leaves out.
+
+    Args:
+        kind: ``usual`` or ``any``.
+        draw: the random generator.
+    """
+    if kind == "usual" or torch.rand((), generator=draw) >= AS_USUAL:
+        return draw_protocol(kind, draw)
+    usual = _usual(draw)
+    return tuple(map(as_played, usual)) if torch.rand((), generator=draw) < 0.5 else usual
+
+
+def as_played(scan: Acquisition) -> Acquisition:
+    """An MPRAGE or FLAIR of Eq. 1 with the usual read-out; any other scan as it is."""
+    sequence, more = AS_PLAYED.get(scan.sequence, (scan.sequence, {}))
+    return Acquisition(sequence, {**scan.settings, **more})
 
 
 # --- what training never sees ------------------------------------------------------------------------------------

@@ -17,11 +17,11 @@ from physldm.physics import CONTRASTS, AcquisitionBatch, signal
 from physldm.physics.noise import complex_noise_magnitude
 
 from .phantom import BIAS, BIAS_MM, GAIN
-from .protocols import Protocol, draw_protocol
+from .protocols import Protocol, training_protocol
 from .slices import Batch, Slices, SliceStore, as_batch
 
 # What is drawn where protocols are ``any``; see :class:`Receiver`.
-TUNING = 0.1  # SD of the logarithm of a scan's own gain
+TUNING = 0.1  # SD of the logarithm of a scan's own gain, where a receiver is tuned anew for every scan
 UNEVEN = 0.1  # strongest field, SD of its logarithm
 NOISE_SPREAD = 2.0  # by how much the noise may be more or less than ``data.noise``
 COILS = (1, 1, 2, 4)  # as likely as they stand here
@@ -99,13 +99,20 @@ def _made(
 ) -> Scanned:
     maps = store.array("maps", slices)
     receiver = Receiver.draw(len(maps), store.shape, store.spacing, data, draw)
-    spread = TUNING if data.protocols == "any" else data.sequence_gain_sd
-    gain = torch.exp(spread * torch.randn(len(maps), len(CONTRASTS), generator=draw))
-    given = receiver.scan(maps, [draw_protocol(data.protocols, draw) for _ in slices], draw, gain)
+    gain = torch.exp(_tuning(len(maps), data, draw) * torch.randn(len(maps), len(CONTRASTS), generator=draw))
+    given = receiver.scan(maps, [training_protocol(data.protocols, draw) for _ in slices], draw, gain)
     if not again:
         return Scanned(given, gain, None)
-    ways = [draw_protocol(data.protocols, draw) for _ in range(again)]
+    ways = [training_protocol(data.protocols, draw) for _ in range(again)]
     return Scanned(given, gain, receiver[-again:].scan(maps[-again:], ways, draw))
+
+
+def _tuning(brains: int, data: DataConfig, draw: torch.Generator) -> Float[Tensor, "B 1"]:
+    """SD of the logarithm of the gains of a brain's scans. Where protocols are ``any`` half the receivers are tuned anew
+    for every scan; the others are not."""
+    if data.protocols == "usual":
+        return torch.full((brains, 1), data.sequence_gain_sd)
+    return TUNING * (torch.rand(brains, 1, generator=draw) < 0.5)
 
 
 @dataclass(frozen=True)
