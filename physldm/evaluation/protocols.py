@@ -26,7 +26,7 @@ from .scores import PROPERTIES, mdape, mean_of_rows
 from .tissue import relative_errors
 
 TABLE = Path(__file__).with_name("protocols.json")
-SEED = 1  # of the table, and of gains and noise; chosen so that all families are at the edge, too
+SEED = 3  # of the table, and of gains and noise; the first for which all families are at the edge, too
 INSIDE, EDGE = 25, 10  # how many are drawn from all that scanners do, and from the ends of it
 NOISE = 0.01  # of an image's maximum
 TISSUES = ("wm", "gm")  # CSF's T2 is no target

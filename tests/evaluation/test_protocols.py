@@ -140,6 +140,13 @@ def test_the_stored_scanners_are_those_that_are_drawn(tmp_path):
     assert (tmp_path / "again.json").read_bytes() == TABLE.read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["protocols", "protocols_edge"])
+def test_all_ways_to_scan_are_among_them(kind):
+    assert {scan.sequence for scanner in read_table()[kind] for scan in scanner.protocol} == {
+        family.sequence for family in FAMILIES
+    }
+
+
 def test_25_lie_inside_what_training_draws():
     for scanner in read_table()["protocols"]:
         for contrast, scan in zip(CONTRASTS, scanner.protocol, strict=True):
