@@ -209,7 +209,7 @@ def draw_protocol(kind: Protocols, draw: torch.Generator, where: Where = "inside
     return tuple(_drawn(family, quick, where) for family in families)
 
 
-AS_USUAL = 0.3  # of the brains of ``any`` that are trained on
+AS_USUAL = 0.5  # of the brains of ``any`` that are trained on
 
 
 def training_protocol(kind: Protocols, draw: torch.Generator) -> Protocol:
