@@ -62,7 +62,7 @@ def phantom(
     spacing: Annotated[int, typer.Option(min=1, max=2, help="voxel size in mm")] = 1,
     partial_volume: Annotated[Mixture, typer.Option(help=MIXING)] = "properties",
     header_te: Annotated[
-        bool, typer.Option(help="write TE 0.455 s into T2w sidecars, as OASIS-3's headers do")
+        bool, typer.Option(help="T2w sidecars say TE 0.455 s and no train, as OASIS-3's headers do")
     ] = False,
 ) -> None:
     """Make subjects and their scans, as a BIDS dataset with the true maps."""
@@ -90,7 +90,11 @@ def prepare(
     seed: Annotated[int, typer.Option(min=0, help="of the split")] = 0,
     effective_te: Annotated[
         float,
-        typer.Option(min=0.01, max=0.2, help="seconds; TE of long echo trains whose header has another"),
+        typer.Option(
+            min=0.01,
+            max=0.2,
+            help="seconds; contrast-equivalent TE of long echo trains whose header has none",
+        ),
     ] = 0.1,
 ) -> None:
     """Put scans that are aligned to MNI on one grid, as slices to train on, with a report."""

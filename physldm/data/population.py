@@ -172,14 +172,20 @@ def write_subject(root: Path, name: str, subject: Subject, *, header_te: bool = 
         root: the dataset's folder.
         name: the subject's, with ``sub-``.
         subject: what to write.
-        header_te: the sidecar of the T2w scan says what OASIS-3's headers say of such a long echo train, its name
-            and TE 0.455 s, and not the effective TE that the scan was made with.
+        header_te: the sidecar of the T2w scan says what OASIS-3's headers say of such a long echo train, its name,
+            TR and TE 0.455 s, and neither its echoes nor the effective TE that the scan was made with.
     """
     truth = root / "derivatives" / "truth" / name / "anat"
     for n, (contrast, acquisition) in enumerate(zip(CONTRASTS, subject.acquisitions, strict=True)):
         sidecar = {"Modality": "MR", "MagneticFieldStrength": 3.0, **MADE_HERE, **acquisition.to_bids()}
         if header_te and contrast == "T2w":
-            del sidecar["PulseSequenceType"]
+            for field in (
+                "PulseSequenceType",
+                "EchoSpacing",
+                "EchoTrainLength",
+                "ContrastEquivalentEchoTime",
+            ):
+                sidecar.pop(field, None)
             sidecar |= {"SequenceName": "*spc_314ns", "EchoTime": HEADER_TE}
         write_volume(
             root / name / "anat" / f"{name}_{contrast}.nii.gz", subject.scans[:, n], subject.affine, sidecar

@@ -14,6 +14,8 @@ from physldm.config import Protocols
 from physldm.physics import CONTRASTS, SEQUENCES, TISSUES, Acquisition
 from physldm.physics.table import FIELDS
 
+from .sidecars import LONG_TRAIN
+
 Protocol = tuple[Acquisition, ...]  # T1w, T2w, FLAIR
 Where = Literal["inside", "edge"]
 
@@ -82,8 +84,8 @@ class Family:
 MPRAGE_SETTINGS = (((0.0032, 2.4, 1.0), 1344), ((0.0030, 2.3, 0.9), 866))
 FLAIR_SETTINGS = (((0.091, 9.0, 2.5), 845), ((0.076, 9.0, 2.5), 251))
 # Its T2w scans are long trains of small refocusing pulses (SPACE). Headers have the TE of the middle of the train; the
-# contrast is that of a spin echo with a TE in the range below. How many echoes, headers do not say: 280 is assumed.
-HEADER_TE, LONG_TRAIN = 0.455, 280
+# contrast is that of a spin echo with a TE in the range below. How many echoes, headers do not say.
+HEADER_TE = 0.455
 T2W_TE = (0.09, 0.12)
 T2W = {"te": HEADER_TE, "tr": 3.2, "echo_spacing": 2 * HEADER_TE / LONG_TRAIN, "train_length": LONG_TRAIN}
 # What Eq. 1 leaves out of the two others: an MPRAGE's read-out, a FLAIR's refocusing pulse.
@@ -94,7 +96,9 @@ USUAL = (
         Family.of("T1w", Acquisition("mprage", te=te, tr=tr, ti=ti), "OASIS-3", n)
         for (te, tr, ti), n in MPRAGE_SETTINGS
     ),
-    Family("T2w", "tse", 1.0, {name: (v, v) for name, v in T2W.items()} | {"effective_te": T2W_TE}, "OASIS-3"),
+    Family(
+        "T2w", "tse", 1.0, {name: (v, v) for name, v in T2W.items()} | {"effective_te": T2W_TE}, "OASIS-3"
+    ),
     *(
         Family.of("FLAIR", Acquisition("flair", te=te, tr=tr, ti=ti), "OASIS-3", n)
         for (te, tr, ti), n in FLAIR_SETTINGS
@@ -114,7 +118,7 @@ def _usual(draw: torch.Generator) -> Protocol:
     te3, tr3, ti3 = _choose(FLAIR_SETTINGS, draw)
     return (
         Acquisition("mprage", te=te1, tr=tr1, ti=ti1),
-        Acquisition("tse", effective_te=round(te2, 4), **T2W),
+        Acquisition("tse", {**T2W, "effective_te": round(te2, 4)}),
         Acquisition("flair", te=te3, tr=tr3, ti=ti3),
     )
 

@@ -24,6 +24,8 @@ NAMES = (
     "ProtocolName",
 )
 SCANNERS_OWN = NAMES[:2]
+EQ_1 = {name: name for name in SEQUENCE_OF_SUFFIX.values()}
+TRAINS = {"tse": "spin_echo", "flair_tse": "flair"}  # and what they are but for their train
 MADE_HERE = {"ConversionSoftware": "physldm"}  # what this package's own sidecars say beside the settings
 GRADIENT, SPIN, OTHER = "gradient echo", "spin echo", "another equation"
 # What people write, how the signal is read out (None where that is not said), and whether something is inverted first. Of
@@ -95,22 +97,25 @@ def refuse_no_magnitude(sidecar: Path, content: dict) -> list[str]:
 
 
 def own_sequence(sidecar: Path, content: dict, long_te: float) -> str | None:
-    """The sequence that a sidecar of this package names; None of one that others wrote.
+    """The equation of Eq. 1 that a sidecar of this package names, itself or with a train; None of one that others wrote.
 
     ``PulseSequenceType`` is a field of BIDS, and others may fill it with the same words. Ours names all settings of the
-    sequence, and no field beside it names one; where a spin echo's TE is above ``long_te`` it must say whose it is.
+    sequence, and no field beside it names one; where a spin echo's TE is above ``long_te``, or has a train, it must say whose
+    it is.
     """
     text_of(sidecar, content, "PulseSequenceType")
-    value = content.get("PulseSequenceType")
-    if not isinstance(value, str) or value not in SEQUENCE_OF_SUFFIX.values():
+    value, marked = content.get("PulseSequenceType"), MADE_HERE.items() <= content.items()
+    known = EQ_1 | TRAINS if marked else EQ_1
+    if not isinstance(value, str) or value not in known:
         return None
     if any(field in content for field in NAMES if field != "PulseSequenceType"):
         return None
-    if not {FIELDS[name].bids for name in SEQUENCES[value].start} <= set(content):
+    needed = {*SEQUENCES[value].start, *(("echo_spacing", "train_length") if value in TRAINS else ())}
+    if not {FIELDS[name].bids for name in needed} <= set(content):
         return None
-    te, marked = content.get("EchoTime"), MADE_HERE.items() <= content.items()
+    te = content.get("EchoTime")
     late = isinstance(te, (int, float)) and te > long_te and value != "mprage"
-    return None if late and not marked else value
+    return None if late and not marked else known[value]
 
 
 def sequence_of(sidecar: Path, content: dict, suffix: str) -> tuple[str, list[str]]:

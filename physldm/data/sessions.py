@@ -86,7 +86,7 @@ def find_sessions(root: Path, effective_te: float = 0.1) -> list[Session]:
 
     Args:
         root: a folder.
-        effective_te: seconds; the TE of a plain spin echo with the contrast of a long train of refocusing pulses.
+        effective_te: seconds; the contrast-equivalent TE of a long train of refocusing pulses whose header has none.
 
     Raises:
         InputError: ``root`` is no folder, or holds no scan, or a session's scans lie in several datasets.

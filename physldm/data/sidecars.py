@@ -23,6 +23,7 @@ LONGEST = {
     "EchoSpacing": 1,
 }
 LONG_TE = 0.2  # seconds; a plain spin echo as late as this would be nearly empty
+LONG_TRAIN = 280  # echoes; what a header of such a TE is taken to mean where it tells none, with the TE in their middle
 # OASIS-3's inversion times by repetition time, seconds.
 USUAL_TI = {("T1w", "mprage"): {2.4: 1.0, 2.3: 0.9}, ("FLAIR", "flair"): {9.0: 2.5, 5.0: 1.8}}
 
@@ -59,16 +60,16 @@ def acquisition_of(
         sidecar: the file that errors name.
         content: what it says, see :func:`inherited`.
         suffix: T1w, T2w or FLAIR.
-        effective_te: seconds; the TE of a plain spin echo with the contrast of a long train of refocusing pulses.
+        effective_te: seconds; the contrast-equivalent TE of a long train of refocusing pulses whose header has none.
 
     Raises:
         InputError: something is missing that cannot be filled in, or impossible.
     """
     computed = refuse_no_magnitude(sidecar, content)
     sequence, own, notes = _sequence(sidecar, content, suffix)
-    te, said_of_te = _echo_time(sidecar, content, sequence, own, effective_te)
+    te, contrast_te, long = _echo_times(sidecar, content, sequence, own, effective_te)
     tr = _seconds(sidecar, content, "RepetitionTimePreparation", "RepetitionTime")
-    if tr is None or (te is None and sequence != "mprage"):
+    if tr is None or (contrast_te is None and sequence != "mprage"):
         raise InputError(f"{sidecar}: {'EchoTime' if tr else 'RepetitionTime'}: missing, expected seconds")
     ti, said_of_ti = _inversion_time(sidecar, content, suffix, sequence, tr)
     if sequence == "mprage" and ti is not None and tr <= ti:
@@ -76,15 +77,15 @@ def acquisition_of(
             f"{sidecar}: RepetitionTime: found {tr:g}, expected more than InversionTime = {ti:g} s (this looks like the "
             "excitation TR; RepetitionTimePreparation is the time from one inversion to the next)"
         )
-    settled = {"EchoTime": te, "RepetitionTime": tr, "InversionTime": ti}
+    settled = {"EchoTime": contrast_te, "RepetitionTime": tr, "InversionTime": ti}
     known = {field: value for field, value in settled.items() if value is not None}
-    row, train, said_of_train = _train(sidecar, content, suffix, sequence, te)
+    row, train, said_of_train = _train(sidecar, content, suffix, sequence, (te, contrast_te, long))
     notes = [note.replace(f"taken as {sequence}", f"taken as {row}") for note in notes]
     try:
         acquisition = Acquisition.from_bids({"PulseSequenceType": row, **known, **train}, suffix)
     except InputError as error:
-        raise InputError(f"{sidecar}: {error}") from None
-    return acquisition, (*computed, *notes, *said_of_te, *said_of_ti, *said_of_train)
+        raise InputError("; ".join([f"{sidecar}: {error}", *said_of_train])) from None
+    return acquisition, (*computed, *notes, *said_of_ti, *said_of_train)
 
 
 def _sequence(sidecar: Path, content: dict, suffix: str) -> tuple[str, bool, list[str]]:
@@ -99,41 +100,51 @@ def _sequence(sidecar: Path, content: dict, suffix: str) -> tuple[str, bool, lis
     return declared, True, []
 
 
-def _echo_time(
-    sidecar: Path, content: dict, sequence: str, own: bool, effective_te: float
-) -> tuple[float | None, list[str]]:
-    """The TE of the plain spin echo that has the scan's contrast, None if nothing is said; and what was filled in."""
-    te = _seconds(sidecar, content, "ContrastEquivalentEchoTime", "EchoTime")
+# TE of the header (seconds), that of the contrast, and whether a long train of refocusing pulses parts the two.
+EchoTimes = tuple[float | None, float | None, bool]
+
+
+def _echo_times(sidecar: Path, content: dict, sequence: str, own: bool, effective_te: float) -> EchoTimes:
+    te, told = (_seconds(sidecar, content, name) for name in ("EchoTime", "ContrastEquivalentEchoTime"))
     # a train taken slice by slice has the effective TE in its header; one in three dimensions the time of the middle of a
     # far longer train
-    header_te = own or "ContrastEquivalentEchoTime" in content or is_flat(sidecar, content)
-    if te is None or te <= LONG_TE or header_te or sequence == "mprage":
-        return te, []
-    note = f"EchoTime {te:g} s is that of a long echo train: effective TE {effective_te:g} s"
-    return effective_te, [note]
+    late = te is not None and te > LONG_TE and sequence != "mprage"
+    long = late and not own and not is_flat(sidecar, content)
+    return te or told, told or (effective_te if long else te), long
 
 
 def _train(
-    sidecar: Path, content: dict, suffix: str, sequence: str, te: float | None
+    sidecar: Path, content: dict, suffix: str, sequence: str, times: EchoTimes
 ) -> tuple[str, dict, list[str]]:
     """The row of the table that has a train, where one was played; what is known of it, and what was filled in.
 
-    A T1w after an inversion is one by its name. The others have Eq. 1's equation, unless the train is told whole.
+    A T1w after an inversion is one by its name, a long one by its TE. The others have Eq. 1's equation, unless the train is
+    told whole.
     """
     spacing, length = _seconds(sidecar, content, "EchoSpacing"), content.get("EchoTrainLength")
     if isinstance(length, Twice):
         raise InputError(f"{sidecar}: 'EchoTrainLength': found twice, expected once")
     told = spacing is not None and length not in (None, 0, 1)
     row = {"spin_echo": "tse", "flair": "ir_tse" if suffix == "T1w" else "flair_tse"}.get(sequence)
-    if row is None or not (told or (row == "ir_tse" and is_train(sidecar, content))):
+    te, contrast_te, long = times
+    if row is None or te is None or not (told or long or (row == "ir_tse" and is_train(sidecar, content))):
         return sequence, {}, []
-    # the header's TE is that of k-space's centre, ``te`` that of the contrast
-    times = {"EchoTime": _seconds(sidecar, content, "EchoTime") or te, "ContrastEquivalentEchoTime": te}
+    # the header's TE is that of k-space's centre
+    known, filled_in = {"EchoTime": te, "ContrastEquivalentEchoTime": contrast_te}, []
+    if long and "ContrastEquivalentEchoTime" not in content:
+        filled_in = [f"effective TE {contrast_te:g} s"]
     if told:
-        return row, {**times, "EchoSpacing": spacing, "EchoTrainLength": length}, []
-    usual = Acquisition.usual(row, te=times["EchoTime"])
-    note = f"{usual.train_length} echoes {usual.echo_spacing:g} s apart, as is usual"
-    return row, times, [f"EchoTrainLength, EchoSpacing: not both said: {note}"]
+        known |= {"EchoSpacing": spacing, "EchoTrainLength": length}
+    elif long:
+        spacing = 2 * te / LONG_TRAIN
+        known |= {"EchoSpacing": spacing, "EchoTrainLength": LONG_TRAIN}
+        filled_in.append(f"{LONG_TRAIN} echoes {spacing:.3g} s apart with EchoTime in their middle")
+    else:
+        usual = Acquisition.usual(row, te=te)
+        note = f"{usual.train_length} echoes {usual.echo_spacing:g} s apart, as is usual"
+        return row, known, [f"EchoTrainLength, EchoSpacing: not both said: {note}"]
+    note = f"EchoTime {te:g} s is that of a long echo train: "
+    return row, known, [note + ", ".join(filled_in)] if filled_in else []
 
 
 def _inversion_time(

@@ -15,6 +15,7 @@ from physldm.data.bids import (
     start_dataset,
 )
 from physldm.data.population import write_subject
+from physldm.data.sessions import find_sessions
 from physldm.errors import InputError
 from physldm.physics import Acquisition
 
@@ -111,9 +112,26 @@ def test_fractions_and_clean_scans_stand_beside_the_maps(dataset):
     assert json.loads(sidecar_of(clean).read_text(encoding="utf-8")) == subject.acquisitions[1].to_bids()
 
 
+def taken(root):
+    (session,) = find_sessions(root)
+    return [(scan.acquisition, scan.notes) for scan in session.scans.values()]
+
+
+def test_a_dataset_is_read_as_it_was_scanned(dataset):
+    root, subject = dataset
+    assert taken(root) == [(scan, ()) for scan in subject.acquisitions]
+
+
 def test_a_header_with_the_time_of_a_long_train(dataset, tmp_path):
     _, subject = dataset
     write_subject(tmp_path, "sub-9", subject, header_te=True)
     sidecar = json.loads((tmp_path / "sub-9" / "anat" / "sub-9_T2w.json").read_text())
     assert sidecar["EchoTime"] == 0.455 and "spc" in sidecar["SequenceName"]
-    assert not {"PulseSequenceType", "ContrastEquivalentEchoTime"} & set(sidecar)
+    hidden = {"PulseSequenceType", "ContrastEquivalentEchoTime", "EchoTrainLength", "EchoSpacing"}
+    assert not hidden & set(sidecar)
+    t1w, (t2w, (note,)), flair = taken(tmp_path)
+    # the phantom's own train, but for a guess
+    assert subject.acquisitions[1].effective_te != 0.1
+    assert t2w == Acquisition("tse", subject.acquisitions[1].settings, effective_te=0.1)
+    assert "effective TE 0.1 s, 280 echoes" in note
+    assert [t1w, flair] == [(scan, ()) for scan in subject.acquisitions[::2]]

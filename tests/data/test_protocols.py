@@ -8,7 +8,18 @@ import pytest
 import torch
 from scipy import stats
 
-from physldm.data.protocols import FAMILIES, FLUID_T1, LATEST, OF, USUAL, Family, draw_protocol, fluid_null
+from physldm.data.protocols import (
+    FAMILIES,
+    FLUID_T1,
+    LATEST,
+    OF,
+    USUAL,
+    Family,
+    as_played,
+    draw_protocol,
+    fluid_null,
+    training_protocol,
+)
 from physldm.physics import CONTRASTS, Acquisition, flair
 
 FLAIR = next(f for f in FAMILIES if f.sequence == "flair")
@@ -68,7 +79,52 @@ def test_usual_protocols_are_as_frequent_as_in_oasis():
     for place, name, value, share in ((0, "ti", 1.0, 1344 / 2210), (2, "te", 0.091, 845 / 1096)):
         found = sum(row[place].settings[name] == value for row in rows)
         assert stats.binomtest(found, DRAWS, share).pvalue > 1e-3
-    assert stats.kstest([row[1].te for row in rows], stats.uniform(0.09, 0.03).cdf).pvalue > 1e-3
+    assert stats.kstest([row[1].effective_te for row in rows], stats.uniform(0.09, 0.03).cdf).pvalue > 1e-3
+
+
+def test_a_usual_t2w_is_a_train_with_the_headers_te_in_its_middle():
+    scan = draw_protocol("usual", torch.Generator().manual_seed(0))[1]
+    assert scan.sequence == "tse" and (scan.te, scan.tr) == (0.455, 3.2)
+    assert scan.train_length * scan.echo_spacing == pytest.approx(2 * 0.455) and scan.train_length == 280
+
+
+def is_usual(protocol):
+    """Both settings are OASIS-3's, as no draw from a range is."""
+    return protocol[0].settings["ti"] in (1.0, 0.9) and protocol[2].settings["ti"] == 2.5
+
+
+def test_three_brains_in_ten_are_trained_on_as_usual_and_half_of_these_as_played():
+    draw = torch.Generator().manual_seed(0)
+    rows = [training_protocol("any", draw) for _ in range(DRAWS)]
+    usual = [row for row in rows if is_usual(row)]
+    assert stats.binomtest(len(usual), DRAWS, 0.3).pvalue > 1e-3
+    names = Counter(tuple(scan.sequence for scan in row) for row in usual)
+    assert set(names) == {("mprage", "tse", "flair"), ("mprage_readout", "tse", "flair_exact")}
+    assert stats.binomtest(names["mprage", "tse", "flair"], len(usual), 0.5).pvalue > 1e-3
+    others = [row for row in rows if not is_usual(row)]
+    for place, contrast in enumerate(CONTRASTS):
+        assert {row[place].sequence for row in others} == {f.sequence for f in OF[contrast]}
+
+
+def test_one_study_is_trained_on_as_it_is_drawn():
+    one, other = (torch.Generator().manual_seed(5) for _ in range(2))
+    rows = [(training_protocol("usual", one), draw_protocol("usual", other)) for _ in range(20)]
+    assert all(a == b for a, b in rows) and len({a for a, _ in rows}) > 10
+
+
+def test_as_played_adds_what_eq_1_leaves_out_and_changes_nothing_else():
+    t1w, t2w, dark = draw_protocol("usual", torch.Generator().manual_seed(0))
+    played = as_played(t1w)
+    # 176 small pulses of 8°, one every 7.1 ms, around TI
+    assert played.sequence == "mprage_readout" and t1w.settings.items() <= played.settings.items()
+    assert (played.flip_angle, played.echo_spacing, played.train_length, played.centre_echo) == (
+        8.0,
+        0.0071,
+        176,
+        88,
+    )
+    assert as_played(t2w) == t2w
+    assert as_played(dark) == Acquisition("flair_exact", te=dark.te, tr=dark.tr, ti=dark.ti)
 
 
 def test_families_are_drawn_by_their_shares(drawn):

@@ -16,6 +16,7 @@ from physldm.data.alignment import read_on_grid, read_session
 from physldm.data.bids import read_maps, write_maps
 from physldm.data.population import write_subject
 from physldm.data.prepare import prepare
+from physldm.data.sequence_names import MADE_HERE
 from physldm.data.sessions import find_sessions
 from physldm.errors import InputError
 from physldm.physics import Acquisition
@@ -27,12 +28,14 @@ CONTRASTS = ("T1w", "T2w", "FLAIR")
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """One made-up subject whose sidecars name no sequence, as no scanner's do by our words."""
+    """One made-up subject whose sidecars name no sequence, as no scanner's do by our words, and no train."""
     root = tmp_path_factory.mktemp("base") / "bids"
     write_subject(root, "sub-001", make_subject(0, 0, spacing=2))
     shutil.rmtree(root / "derivatives")
     for sidecar in root.rglob("*.json"):
         say(sidecar, PulseSequenceType=None, ConversionSoftware=None)
+    train = dict.fromkeys(("EchoSpacing", "EchoTrainLength", "ContrastEquivalentEchoTime"))
+    say(anat(root) / "sub-001_T2w.json", EchoTime=0.1, **train)
     return root
 
 
@@ -313,25 +316,30 @@ def test_however_an_inverted_train_is_named_it_is_one_protocol_and_noted(bids, n
 def test_a_long_train_has_an_effective_te_and_a_note_whatever_its_name(bids, named):
     (anat(bids) / "sub-001_FLAIR.json").write_text(json.dumps({**LONG_FLAIR, **named}))
     (session,) = find_sessions(bids)
-    assert session.scans["FLAIR"].acquisition == Acquisition("flair", te=0.1, tr=5.0, ti=1.8)
+    # 280 echoes, 0.392 s in their middle
+    train = Acquisition(
+        "flair_tse", te=0.392, tr=5.0, ti=1.8, effective_te=0.1, echo_spacing=0.0028, train_length=280
+    )
+    assert session.scans["FLAIR"].acquisition.sequence == "flair_tse"
+    assert session.scans["FLAIR"].acquisition.settings == pytest.approx(train.settings)
     assert any("long echo train" in note for note in session.scans["FLAIR"].notes)
 
 
 @pytest.mark.parametrize(
-    "value, te, taken, noted",
+    "value, te, taken",
     [
-        ("tse", 0.1, 0.1, True),
-        ("spin_echo", 0.455, 0.1, True),
-        (["TSE"], 0.1, 0.1, True),
-        ("SPACE", 0.455, 0.1, True),
+        ("tse", 0.1, "spin_echo"),
+        ("spin_echo", 0.455, "tse"),
+        (["TSE"], 0.1, "spin_echo"),
+        ("SPACE", 0.455, "tse"),
     ],
 )
-def test_pulse_sequence_type_is_a_field_of_bids_and_anybodys(bids, value, te, taken, noted):
+def test_pulse_sequence_type_is_a_field_of_bids_and_anybodys(bids, value, te, taken):
     say(anat(bids) / "sub-001_T2w.json", PulseSequenceType=value, EchoTime=te)
     (session,) = find_sessions(bids)
     t2w = session.scans["T2w"]
-    assert t2w.acquisition.sequence == "spin_echo" and t2w.acquisition.te == taken
-    assert bool(t2w.notes) == noted
+    assert t2w.acquisition.sequence == taken and t2w.notes
+    assert (t2w.acquisition.effective_te or t2w.acquisition.te) == 0.1
 
 
 def test_a_foreign_type_does_not_win_over_the_scanners_name(bids):
@@ -342,7 +350,8 @@ def test_a_foreign_type_does_not_win_over_the_scanners_name(bids):
         EchoTime=0.455,
     )
     (session,) = find_sessions(bids)
-    assert session.scans["T2w"].acquisition.te == 0.1 and "long echo train" in session.scans["T2w"].notes[0]
+    assert session.scans["T2w"].acquisition.effective_te == 0.1
+    assert "long echo train" in session.scans["T2w"].notes[0]
 
 
 def test_our_own_sidecars_are_read_as_they_were_written(tmp_path):
@@ -351,9 +360,10 @@ def test_our_own_sidecars_are_read_as_they_were_written(tmp_path):
     (session,) = find_sessions(tmp_path)
     assert [s.acquisition for s in session.scans.values()] == list(subject.acquisitions)
     assert not any(s.notes for s in session.scans.values())
-    say(anat(tmp_path) / "sub-001_T2w.json", EchoTime=0.3)  # a late echo that this package scanned itself
+    late = Acquisition("spin_echo", te=0.3, tr=3.2)  # a late echo that this package scanned itself
+    (anat(tmp_path) / "sub-001_T2w.json").write_text(json.dumps({**MADE_HERE, **late.to_bids()}))
     (session,) = find_sessions(tmp_path)
-    assert session.scans["T2w"].acquisition.te == 0.3 and not session.scans["T2w"].notes
+    assert session.scans["T2w"].acquisition == late and not session.scans["T2w"].notes
 
 
 @pytest.mark.parametrize("name", ["SE", "se2d1", "t1_se_tra"])

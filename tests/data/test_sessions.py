@@ -196,27 +196,58 @@ def test_an_inversion_time_that_oasis_3_does_not_tell_is_not_made_up(tmp_path):
     refused(tmp_path, "T1w", {"RepetitionTime": 1.9}, "InversionTime: missing", "1.9")
 
 
-@pytest.mark.parametrize(
-    "name, te, taken",
-    [
-        ("*spc_314ns", 0.455, 0.1),
-        (None, 0.455, 0.1),
-        ("se3d", 0.455, 0.1),
-        ("*tse2d1_11", 0.25, 0.25),
-        ("*spc_314ns", 0.12, 0.12),
-    ],
-)
-def test_long_trains_get_an_effective_te_and_a_note(tmp_path, name, te, taken):
-    sidecar = {"EchoTime": te, "RepetitionTime": 3.2} | ({"SequenceName": name} if name else {})
+LONG = {"EchoTime": 0.455, "RepetitionTime": 3.2, "SequenceName": "*spc_314ns"}
+# 280 echoes, 0.455 s in their middle
+LONG_TRAIN = Acquisition("tse", te=0.455, effective_te=0.1, tr=3.2, echo_spacing=0.00325, train_length=280)
+
+
+def close(found, expected):
+    return found.sequence == expected.sequence and found.settings == pytest.approx(expected.settings)
+
+
+@pytest.mark.parametrize("name", ["*spc_314ns", None, "se3d"])
+def test_a_long_train_is_taken_as_one_and_what_was_filled_in_is_said(tmp_path, name):
+    sidecar = {k: v for k, v in {**LONG, "SequenceName": name}.items() if v is not None}
     scan = acquisition(tmp_path, "T2w", sidecar)
-    assert scan.acquisition.te == taken
-    assert any("long echo train" in note for note in scan.notes) == (te != taken)
-    assert any("SequenceName is missing" in note for note in scan.notes) == (name is None)
+    assert close(scan.acquisition, LONG_TRAIN)
+    (note,) = (note for note in scan.notes if "long echo train" in note)
+    assert (
+        "EchoTime 0.455 s" in note and "effective TE 0.1 s" in note and "280 echoes 0.00325 s apart" in note
+    )
+    assert any("SequenceName is missing: taken as tse" in note for note in scan.notes) == (name is None)
 
 
-def test_the_effective_te_can_be_chosen(tmp_path):
-    sidecar = {"EchoTime": 0.455, "RepetitionTime": 3.2, "SequenceName": "*spc_314ns"}
-    assert acquisition(tmp_path, "T2w", sidecar, effective_te=0.09).acquisition.te == 0.09
+@pytest.mark.parametrize("name, te", [("*tse2d1_11", 0.25), ("*spc_314ns", 0.12)])
+def test_a_flat_or_an_early_echo_has_the_te_of_its_header(tmp_path, name, te):
+    scan = acquisition(tmp_path, "T2w", {"EchoTime": te, "RepetitionTime": 3.2, "SequenceName": name})
+    assert scan.acquisition == Acquisition("spin_echo", te=te, tr=3.2) and not scan.notes
+
+
+def test_the_effective_te_can_be_chosen_or_told(tmp_path):
+    changed = {"effective_te": 0.09}
+    assert close(
+        acquisition(tmp_path, "T2w", LONG, **changed).acquisition,
+        Acquisition("tse", LONG_TRAIN.settings, **changed),
+    )
+    scan = acquisition(tmp_path, "T2w", {**LONG, "ContrastEquivalentEchoTime": 0.11}, **changed)
+    assert close(scan.acquisition, Acquisition("tse", LONG_TRAIN.settings, effective_te=0.11))
+    (note,) = scan.notes
+    assert "280 echoes" in note and "effective TE" not in note
+
+
+@pytest.mark.parametrize("said", [{"InversionTime": 1.8}, {}])
+def test_a_flair_with_a_long_train(tmp_path, said):
+    sidecar = {"EchoTime": 0.394, "RepetitionTime": 5.0, "SequenceName": "*spcir_192ns", **said}
+    scan = acquisition(tmp_path, "FLAIR", sidecar)
+    expected = {"te": 0.394, "tr": 5.0, "ti": 1.8, "echo_spacing": 0.788 / 280, "train_length": 280}
+    assert close(scan.acquisition, Acquisition("flair_tse", expected, effective_te=0.1))
+    assert len(scan.notes) == 2 - len(said)
+
+
+def test_a_long_train_that_does_not_fit_is_named_with_what_was_filled_in(tmp_path):
+    # twice 0.7 s after the inversion leave nothing of 3.2 − 1.9 s
+    said = {"EchoTime": 0.7, "RepetitionTime": 3.2, "InversionTime": 1.9, "SequenceName": "*spcir_192ns"}
+    refused(tmp_path, "FLAIR", said, "train_length: found 280", "EchoTime 0.7 s", "280 echoes 0.005 s apart")
 
 
 @pytest.mark.parametrize(
@@ -250,6 +281,8 @@ TRAIN = {"EchoTrainLength": 7, "EchoSpacing": 0.01}
         # a long train: its middle, and the contrast of a far earlier echo
         ("T2w", {"EchoTime": 0.4578, "RepetitionTime": 3.2, "SequenceName": "*spc_282ns", "EchoTrainLength": 282, "EchoSpacing": 0.00327},
          Acquisition("tse", te=0.4578, effective_te=0.1, tr=3.2, echo_spacing=0.00327, train_length=282)),
+        # half of what a long train needs is as good as nothing
+        ("T2w", {**LONG, "EchoTrainLength": 140}, LONG_TRAIN),
         # half of what a train needs is no train
         ("T2w", {**T2W, "EchoTrainLength": 7}, Acquisition("spin_echo", te=0.089, tr=4.0)),
         ("T2w", {**T2W, "EchoTrainLength": 1, "EchoSpacing": 0.01}, Acquisition("spin_echo", te=0.089, tr=4.0)),
@@ -259,7 +292,7 @@ TRAIN = {"EchoTrainLength": 7, "EchoSpacing": 0.01}
 )  # fmt: skip
 def test_a_train_that_is_told_is_a_train(tmp_path, suffix, said, expected):
     scan = acquisition(tmp_path, suffix, said)
-    assert scan.acquisition == expected
+    assert close(scan.acquisition, expected)
     filled_in = "EchoTrainLength" not in said and suffix == "T1w"
     assert any("EchoTrainLength, EchoSpacing: not both said" in note for note in scan.notes) == filled_in
 
