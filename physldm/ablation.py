@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
 
-from physldm.config import Config
+from physldm.config import Config, load_preset
 from physldm.data.population import phantom_store
 from physldm.errors import writing
 from physldm.evaluation import evaluate
@@ -18,6 +19,7 @@ from physldm.runs import Run
 from physldm.training import train
 
 SUBSETS = 0.5  # share of slices that modality dropout decodes a second time, from some of their scans
+GAIN = "session"  # what G regression finds, as in the paper's code; or what the preset's ``vae.gain`` says
 SWITCHES = ("G regression", "modality dropout", "T1 & T2 prior", "AdaGN")
 # The table's columns: name, key of the scores, digits.
 COLUMNS = (
@@ -52,7 +54,7 @@ class Row:
         return base.model_copy(
             update={
                 "seed": self.seed,
-                "vae": base.vae.model_copy(update={"gain": gain, "adagn": adagn}),
+                "vae": base.vae.model_copy(update={"gain": gain and (base.vae.gain or GAIN), "adagn": adagn}),
                 "augment": base.augment.model_copy(update={"subsets": SUBSETS if dropout else 0.0}),
                 "loss": base.loss.model_copy(update={"prior": base.loss.prior if prior else 0.0}),
                 "vae_stage": base.vae_stage.model_copy(
@@ -71,13 +73,31 @@ def rows(seeds: Sequence[int]) -> list[Row]:
     return [Row(switches, seed) for seed in seeds for switches in every]
 
 
+def command(base: Config, seed: int) -> str:
+    """What to type to make all rows of a seed: the preset, and every setting in which ``base`` differs from it."""
+    (asked, usual), words = (_flat(c.model_dump(mode="json")) for c in (base, load_preset(base.preset))), []
+    for key, value in asked.items():
+        if value != usual[key]:
+            words += ["--set", f"{key}={json.dumps(value)}"]
+    return shlex.join(
+        ["physldm", "ablate", "--out", "DIR", "--preset", base.preset, "--seed", str(seed), *words]
+    )
+
+
+def _flat(values: Mapping, above: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return found
+
+
 def ablate(out: Path, base: Config, seeds: Sequence[int]) -> Iterator[dict]:
     """Trains and scores row after row, each in a run of its own below ``out``; what is done stays done.
 
     All rows see the same data, those of ``base``. After each row ``ablation.json`` is written anew.
 
     Yields:
-        A row's switches, seed, steps and scores.
+        A row's switches, what was asked for (command, seed, steps, protocols, kind of gain) and scores.
 
     Raises:
         InputError: ``out`` holds rows of another configuration, or cannot be written.
@@ -95,7 +115,13 @@ def ablate(out: Path, base: Config, seeds: Sequence[int]) -> Iterator[dict]:
             with writing(scored, "room to write scores"):
                 scored.write_text(json.dumps(scores, indent=1), encoding="utf-8")
         switches = dict(zip(SWITCHES, row.switches, strict=True))
-        asked = {"seed": row.seed, "steps": config.vae_stage.steps}  # 0: as many as its epochs have
+        asked = {
+            "command": command(base, row.seed),
+            "seed": row.seed,
+            "steps": config.vae_stage.steps,  # 0: as many as its epochs have
+            "data.protocols": config.data.protocols,
+            "vae.gain": config.vae.gain,
+        }
         found.append({**switches, **asked, **json.loads(scored.read_text(encoding="utf-8"))})
         with writing(out / "ablation.json", "room to write a table"):
             (out / "ablation.json").write_text(json.dumps(found, indent=1), encoding="utf-8")

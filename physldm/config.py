@@ -18,6 +18,7 @@ Mixture = Literal["properties", "signals"]  # what a voxel of several tissues mi
 Gain = Literal["each", "common", "none"]
 Stage = Literal["all", "vae", "ldm"]
 Protocols = Literal["usual", "any"]  # how training brains are scanned: as one study does, as scanners do
+Regressed = Literal[False, "session", "scan"]  # whose gain an encoder finds
 Scored = Literal["heldout", "choose"]  # those who are only scored, or those that settings are chosen by
 
 
@@ -48,7 +49,8 @@ class DataConfig(_Section):
 class VaeConfig(_Section):
     """Encoder and decoder. ``unshuffle`` folds that many pixels a side into channels before the first layer;
     ``told`` is what AdaGN is told of a protocol: its ``numbers``, or its ``effect`` on reference tissues;
-    ``gain`` lets the encoder find a scanner gain for every image (the paper's G regression)."""
+    ``gain`` lets the encoder find a scanner gain (G regression): one for a ``session``, as the paper does, or one for every
+    ``scan``, as receivers that are tuned anew have it."""
 
     widths: tuple[int, ...]
     blocks: int = Field(gt=0)
@@ -59,7 +61,7 @@ class VaeConfig(_Section):
     fusion: Literal["product", "generalised", "mixture"] = "product"
     prior_expert: bool = False
     told: Literal["numbers", "effect"] = "numbers"
-    gain: bool = False
+    gain: Regressed = False
     pd_median: float = Field(gt=0)
 
     @property

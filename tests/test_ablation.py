@@ -3,11 +3,12 @@
 import itertools
 import json
 import math
+import shlex
 
 import numpy as np
 import pytest
 
-from physldm.ablation import COLUMNS, SWITCHES, ablate, effects, lenth, luck, rows, table
+from physldm.ablation import COLUMNS, SWITCHES, ablate, command, effects, lenth, luck, rows, table
 from physldm.config import load_preset
 from physldm.runs import Run
 
@@ -28,6 +29,24 @@ def test_rows_are_those_of_the_papers_table_in_its_order():
     )
 
 
+def test_a_gain_of_each_scan_can_be_asked_for():
+    one, other = (row.config(load_preset("laptop", ["vae.gain=scan"])) for row in rows([0])[:2])
+    assert (one.vae.gain, other.vae.gain) == ("scan", False)
+
+
+def test_the_command_of_a_row_asks_for_what_it_was_made_with():
+    changes = ["data.heights=[76, 100, 8]", "vae.gain=scan", "precision=32-true", "vae_stage.lr=1e-4"]
+    program, *words = shlex.split(command(load_preset("smoke", changes), 3))
+    asked = dict(zip(words[1:7:2], words[2:7:2], strict=True))
+    assert (program, words[0], asked) == (
+        "physldm",
+        "ablate",
+        {"--out": "DIR", "--preset": "smoke", "--seed": "3"},
+    )
+    assert words[7::2] == ["--set"] * 3  # the heights are the preset's own
+    assert load_preset("smoke", words[8::2]) == load_preset("smoke", changes)
+
+
 @pytest.mark.slow
 def test_a_stopped_ablation_goes_on(tmp_path):
     base = load_preset("smoke", ["precision=32-true", "data.train_subjects=2", "data.heldout_subjects=1"])
@@ -39,7 +58,9 @@ def test_a_stopped_ablation_goes_on(tmp_path):
     assert json.loads((tmp_path / "ablation.json").read_text()) == again
     assert [again[1][s] for s in SWITCHES] == [False, True, True, True]
     assert again[0]["steps"] == Run(weights.parent).log("vae")["loss"][0][-1] + 1 and again[0]["seed"] == 0
-    assert not Run(tmp_path / "-DPA-seed0").config.vae.gain and Run(weights.parent).config.vae.gain
+    gains = [Run(folder).config.vae.gain for folder in (weights.parent, tmp_path / "-DPA-seed0")]
+    assert gains == [row["vae.gain"] for row in again] == ["session", False]
+    assert {row["data.protocols"] for row in again} == {base.data.protocols}
     assert all(key in again[0] for _, key, _ in COLUMNS)
 
 

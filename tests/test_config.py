@@ -18,6 +18,7 @@ from physldm.diffusion import Prediction
 from physldm.diffusion.schedule import KINDS
 from physldm.errors import InputError
 from physldm.models.fusion import FUSIONS
+from physldm.weights import architecture
 
 
 @pytest.mark.parametrize("name", presets())
@@ -42,12 +43,24 @@ def test_changes_reach_the_config():
         ("vae_stage.lr=fast", "vae_stage.lr: found 'fast'"),
         ("vae_stage.batch=0", "vae_stage.batch: found 0"),
         ("diffusion.prediction=x", "diffusion.prediction: found 'x'"),
+        ("vae.gain=true", "vae.gain: found True"),  # what older configurations call a gain of each scan
     ],
 )
 def test_wrong_changes_are_named(change, words):
     with pytest.raises(InputError) as error:
         load_preset("smoke", [change])
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_configuration_from_before_gains_could_be_a_sessions_is_read_or_refused(tmp_path):
+    config = load_preset("laptop")
+    text = to_toml(config)
+    assert "\ngain = false\n" in text and '"gain": false' in architecture(config, "vae")
+    (tmp_path / "config.toml").write_text(text.replace("gain = false", "gain = true"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"config\.toml: vae\.gain: found True, .*'session' or 'scan'"):
+        read_config(tmp_path / "config.toml")
+    kinds = [architecture(load_preset("laptop", [f"vae.gain={g}"]), "vae") for g in ("session", "scan")]
+    assert len({*kinds, architecture(config, "vae")}) == 3
 
 
 def test_an_epoch_is_shared_by_all_devices():

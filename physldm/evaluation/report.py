@@ -76,7 +76,7 @@ def _training_medians(store: SliceStore) -> torch.Tensor | None:
 
 
 def _maps(vae: PhysicsVAE, batch: Batch) -> torch.Tensor:
-    return vae.decode(vae.encode(batch.images, batch.acquisitions, batch.mask)[0])
+    return vae(batch.images, batch.acquisitions, batch.mask).scanner_maps
 
 
 def _paper(pred: torch.Tensor, scans: torch.Tensor, of: str = "") -> dict[str, float]:
@@ -116,8 +116,10 @@ def _session(
         return row
     if store.partial_volume == "properties":
         field = gain_field(target, truth, batch.acquisitions)
-        row |= unseen_psnr(output.maps, truth, field, inside) | code_shift(vae, with_gain(truth, field))
-    predictions = {"truth": output.maps}
+        row |= unseen_psnr(output.scanner_maps, truth, field, inside) | code_shift(
+            vae, with_gain(truth, field)
+        )
+    predictions = {"truth": output.scanner_maps}
     if medians is not None:
         predictions["class_median"] = class_median_maps(fractions, medians)
     for name, maps in predictions.items():

@@ -45,6 +45,12 @@ class VaeOutput:
     scale: Tensor
     log_gain: Tensor
 
+    @property
+    def scanner_maps(self) -> Float[Tensor, "B 3 H W"]:
+        """The maps with PD in scanner units: times the gain, of single scans' gains their geometric mean."""
+        pd = self.log_gain.mean(1).exp()[:, None, None] * self.maps[:, 0]
+        return torch.cat([pd[:, None], self.maps[:, 1:]], 1)
+
 
 class PhysicsVAE(nn.Module):
     """N scans of a brain, taken in any way, → its code; the code → PD, T1, T2; those → any scan."""
@@ -94,6 +100,16 @@ class PhysicsVAE(nn.Module):
         with full_precision(mean):
             return FUSIONS[self.config.fusion](mean, log_var, mask, self.config.prior_expert)
 
+    def _gain(self, log_gain: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None) -> Float[Tensor, "B N"]:
+        """The log gain of each scan from what the encoder said of those that are present: of a session their mean is that
+        of all; of single scans each keeps its own, and one that was not encoded gets the mean."""
+        here = torch.ones_like(log_gain, dtype=torch.bool) if mask is None else mask
+        # ln G = Σ ln G_n / N, over the N present scans
+        mean = (log_gain * here).sum(1, keepdim=True) / here.sum(1, keepdim=True).clamp_min(1)
+        if self.config.gain == "session":
+            return mean.expand_as(log_gain)
+        return torch.where(here, log_gain, mean)
+
     def rebuild(
         self,
         mean: Float[Tensor, "B N C h w"],
@@ -104,7 +120,7 @@ class PhysicsVAE(nn.Module):
     ) -> Float[Tensor, "B N H W"]:
         """All scans, in scanner units, from what some of them say (see :meth:`experts`)."""
         maps = self.decode(self._fuse(mean, log_var, mask)[0])
-        return _gain_of_all(log_gain, mask).exp()[..., None, None] * signal(maps, acquisitions)
+        return self._gain(log_gain, mask).exp()[..., None, None] * signal(maps, acquisitions)
 
     def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Tissue maps of a code: PD (scanner units), T1 (s), T2 (s)."""
@@ -137,7 +153,7 @@ class PhysicsVAE(nn.Module):
         each_mean, each_log_var, log_gain = said
         mean, log_var = self._fuse(each_mean, each_log_var, mask)
         z = mean if noise is None else mean + torch.exp(0.5 * log_var) * noise
-        log_gain = _gain_of_all(log_gain, mask)
+        log_gain = self._gain(log_gain, mask)
         o, maps, reconstruction = self.explain(z, log_gain, acquisitions if asked is None else asked)
         return VaeOutput(mean, log_var, o, maps, reconstruction, scale, log_gain)
 
@@ -156,11 +172,3 @@ class PhysicsVAE(nn.Module):
             maps = tissue_maps(o, self.bias)
             # s = G · f(PD, T1, T2)   (Eq. 1; G = 1 unless it is regressed)
             return o, maps, log_gain.exp()[..., None, None] * signal(maps, acquisitions)
-
-
-def _gain_of_all(log_gain: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"] | None) -> Float[Tensor, "B N"]:
-    """A scan that was not encoded gets the mean of the others' log gains."""
-    if mask is None:
-        return log_gain
-    known = (log_gain * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp_min(1)
-    return torch.where(mask, log_gain, known)

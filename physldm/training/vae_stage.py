@@ -96,7 +96,7 @@ def draw_step(store: SliceStore, config: Config, step: Step) -> Drawn:
     otherwise = round(config.augment.asked * once)  # the last, as the first are at the mean of their code
     scanned = scan_slices(store, slices[chosen], config.data, draw, otherwise)
     given = own = scanned.given
-    if not config.vae.gain:  # nothing else can tell of a scan's own gain
+    if config.vae.gain != "scan":  # nothing else can tell of a scan's own gain
         own = replace(given, images=given.images / scanned.gain[..., None, None])
     asked = [own[range(once - otherwise)], *([scanned.other] if scanned.other else []), own[range(again)]]
     asked = Batch.joined([part for part in asked if len(part.images)])

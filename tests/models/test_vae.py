@@ -93,8 +93,25 @@ def test_the_code_is_the_fusion_of_what_each_scan_says(fusion):
     torch.testing.assert_close(found, FUSIONS[fusion](mean[:, [0, 2]], log_var[:, [0, 2]]))
 
 
+def test_a_sessions_gain_is_the_mean_of_what_its_scans_say_and_a_pd_in_other_units():
+    torch.manual_seed(0)
+    vae = PhysicsVAE(load_preset("smoke", ["vae.gain=session"]).vae)
+    torch.nn.init.normal_(vae.encoder.gain.weight, std=1.0)
+    batch, images = AcquisitionBatch.repeat(PROTOCOL, 2), torch.rand(2, 3, 112, 80) * 100
+    mask = torch.tensor([[True, False, True], [True, True, True]])
+    said, out = vae.experts(*scale_images(images), batch)[2].tolist(), vae(images, batch, mask)
+    assert abs(said[0][0] - said[0][2]) > 1e-3
+    for n in range(3):
+        assert out.log_gain[0, n].item() == pytest.approx((said[0][0] + said[0][2]) / 2, abs=1e-6)
+        assert out.log_gain[1, n].item() == pytest.approx(sum(said[1]) / 3, abs=1e-6)
+    # one gain for all scans of a brain: its maps with PD times the gain explain them
+    torch.testing.assert_close(out.reconstruction, signal(out.scanner_maps, batch), rtol=1e-5, atol=1e-4)
+    rebuilt = vae.rebuild(*vae.experts(*scale_images(images), batch), batch, mask)
+    torch.testing.assert_close(rebuilt, out.reconstruction)
+
+
 def test_a_regressed_gain_scales_each_scan_and_a_missing_ones_is_the_others_mean():
-    vae = PhysicsVAE(load_preset("smoke", ["vae.gain=true"]).vae)
+    vae = PhysicsVAE(load_preset("smoke", ["vae.gain=scan"]).vae)
     torch.nn.init.normal_(vae.encoder.gain.weight, std=1.0)
     batch, images = AcquisitionBatch.repeat(PROTOCOL, 2), torch.rand(2, 3, 112, 80) * 100
     out = vae(images, batch, torch.tensor([[True, False, True], [True, True, True]]))
@@ -102,5 +119,9 @@ def test_a_regressed_gain_scales_each_scan_and_a_missing_ones_is_the_others_mean
     expected = out.log_gain.exp()[..., None, None] * signal(out.maps, batch)
     torch.testing.assert_close(out.reconstruction, expected)
     assert out.log_gain[0, 1].item() == pytest.approx((out.log_gain[0, 0] + out.log_gain[0, 2]).item() / 2)
+    scaled = out.scanner_maps / out.maps
+    by = torch.ones(2, 3, 1, 1)
+    by[:, 0, 0, 0] = out.log_gain.exp().prod(1) ** (1 / 3)  # of three gains the geometric mean
+    torch.testing.assert_close(scaled, by.expand_as(scaled))
     plain = PhysicsVAE(load_preset("smoke").vae)(images, batch)
     torch.testing.assert_close(plain.reconstruction, signal(plain.maps, batch))

@@ -102,8 +102,17 @@ def test_brains_are_asked_for_their_scans_as_if_all_had_been_taken_at_one_gain(b
     torch.testing.assert_close(apart(own, own[:, :1]), torch.ones(6, 3), rtol=1e-4, atol=0)
     gain = apart(brightness(drawn.images, drawn.acquisitions, maps), own[:4]).log()
     assert gain.abs().min() > 0 and gain.abs().max() < 0.5  # one for each scan, SD 0.1
-    with_gain, _ = drawn_and_maps(brains, ["vae.gain=true"], number)
+    with_gain, _ = drawn_and_maps(brains, ["vae.gain=scan"], number)
     assert torch.equal(with_gain.targets, with_gain.images[with_gain.rows])
+
+
+def test_a_sessions_gain_cannot_tell_of_a_scans_own(brains):
+    without, common, each = (
+        draw_step(brains, load_preset("smoke", [*BRAINS, f"vae.gain={kind}"]), Step(3, Who.VAE, 1))
+        for kind in ("false", "session", "scan")
+    )
+    assert torch.equal(common.images, without.images) and torch.equal(common.targets, without.targets)
+    assert not torch.equal(common.targets, each.targets) and torch.equal(each.targets, each.images[each.rows])
 
 
 def test_some_brains_are_asked_for_scans_that_were_not_given(brains):
@@ -171,7 +180,7 @@ def test_an_absent_contrast_teaches_nothing(tmp_path):
 def test_with_a_critic_a_stopped_run_goes_on_to_the_same_numbers(smoke_run, tmp_path, monkeypatch):
     config = load_preset(
         "smoke", ["loss.adversarial=0.01", "loss.ramp_from=2", "vae_stage.steps=8", "vae_stage.checkpoint_steps=4",
-                  "precision=32-true", "augment.subsets=0.5", "vae.gain=true"])  # fmt: skip
+                  "precision=32-true", "augment.subsets=0.5", "vae.gain=scan"])  # fmt: skip
     store = Run(smoke_run).store.folder
     train(tmp_path / "whole", config, "vae", store)
     with monkeypatch.context() as patched:
