@@ -10,7 +10,7 @@ from physldm.data import CLASSES
 from physldm.data.protocols import FAMILIES, LATEST, LEFT_OUT, OF, USUAL
 from physldm.data.slices import add_session, close_store
 from physldm.evaluation.protocols import draw_table, protocol_scores, read_table, write_table
-from physldm.evaluation.scores import as_text
+from physldm.evaluation.tables import as_text
 from physldm.physics import CONTRASTS, SEQUENCES, Acquisition, AcquisitionBatch, signal
 
 KINDS = {"protocols": 25, "protocols_edge": 10, "protocols_new": 5}
