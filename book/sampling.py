@@ -150,48 +150,25 @@ def decoded(run: Run, n: int) -> Tensor:
     return torch.cat(maps)
 
 
-class Judge:
-    """Scores sets of brains against the training slices' true maps, and against decoded codes of training slices.
+class Likeness:
+    """How features of sets of brains lie to those of the training slices' true maps, and of decoded codes of training slices.
 
-    ``size`` is how many slices the held-out subjects have. Fewer samples look farther away, so a larger set is scored
-    whole and, as ``fid_small``, in sets of that size (their mean). ``auc``, ``precision`` and ``recall`` are those of as
-    many decoded codes, at most ``n``: what they are made of no VAE has blurred more or less. What two sets of decoded
-    codes give is the best that there is, so ``others`` are as many more.
+    What decoded codes are made of no VAE has blurred more or less than what is drawn. What two sets of them give, the
+    second being ``others``, is the best that there is.
     """
 
     def __init__(self, run: Run, n: int):
         store = run.store
-        true = store.array("maps", store.slices("train"))
-        both = decoded(run, min(2 * n, len(true)))
+        slices = store.slices("train")
+        self.real = features(store.array("maps", slices))
+        both = decoded(run, min(2 * n, len(slices)))
         self.codes, self.others = features(both[::2]), both[1::2]
-        self.size = len(store.slices("heldout"))
-        self.real = features(true)
-        self.classifier = TissueClassifier(store)
-        self.dice = self.classifier.dice(store)
-        self.medians = self.classifier.medians(true)
 
-    def score(self, maps: Tensor) -> dict[str, float]:
-        seen = features(maps)
-        small = seen.split(self.size)
-        if len(small[-1]) < self.size and len(small) > 1:
-            small = small[:-1]
-        distances = [frechet_distance(s, self.real) for s in small]
-        tissue = {
-            key: 100 * (value / self.medians[key] - 1)
-            for key, value in self.classifier.medians(maps).items()
-        }
-        return (
-            {
-                "n": len(maps),
-                "fid": frechet_distance(seen, self.real),
-                "fid_small": sum(distances) / len(distances),
-            }
-            | self.apart(seen)
-            | tissue
-        )
+    def distance(self, seen: Tensor) -> float:
+        return frechet_distance(seen, self.real)
 
     def apart(self, seen: Tensor) -> dict[str, float]:
-        """How features of brains are told from those of as many decoded codes."""
+        """How they are told from those of as many decoded codes."""
         n = min(len(seen), len(self.codes))
         seen, codes = (_spread(x, n) for x in (seen, self.codes))
         precision, recall = precision_recall(seen, codes)
@@ -200,6 +177,41 @@ class Judge:
             "precision": precision,
             "recall": recall,
         }
+
+
+class Judge(Likeness):
+    """Scores sets of brains.
+
+    ``size`` is how many slices the held-out subjects have. Fewer samples look farther away, so a larger set is scored
+    whole and, as ``fid_small``, in sets of that size (their mean).
+    """
+
+    def __init__(self, run: Run, n: int):
+        super().__init__(run, n)
+        store = run.store
+        self.size = len(store.slices("heldout"))
+        self.classifier = TissueClassifier(store)
+        self.dice = self.classifier.dice(store)
+        self.medians = self.classifier.medians(
+            store.array("maps", store.slices("train"))
+        )
+
+    def score(self, maps: Tensor) -> dict[str, float]:
+        seen = features(maps)
+        small = seen.split(self.size)
+        if len(small[-1]) < self.size and len(small) > 1:
+            small = small[:-1]
+        distances = [self.distance(s) for s in small]
+        row = {
+            "n": len(maps),
+            "fid": self.distance(seen),
+            "fid_small": sum(distances) / len(distances),
+        }
+        tissue = {
+            key: 100 * (value / self.medians[key] - 1)
+            for key, value in self.classifier.medians(maps).items()
+        }
+        return row | self.apart(seen) | tissue
 
 
 def _spread(x: Tensor, n: int) -> Tensor:

@@ -21,12 +21,12 @@ from pathlib import Path
 import torch
 from physldm.data.files import whole
 from physldm.diffusion import dpm_solver
-from physldm.evaluation.generative import features, frechet_distance
+from physldm.evaluation.generative import features
 from physldm.progress import progress
 from physldm.runs import Run
 from torch import Tensor
 
-from sampling import BATCH, Judge, starts
+from sampling import BATCH, Likeness, starts
 
 STOPS = (0, 60, 120, 180, 240)
 SETS = 2
@@ -52,13 +52,12 @@ def drawn(run: Run, stop: int, n: int, bf16: bool) -> Tensor:
     return torch.cat(maps)[:n]
 
 
-def scored(judge: Judge, maps: Tensor, sets: int) -> dict[str, list[float]]:
+def scored(judge: Likeness, maps: Tensor, sets: int) -> dict[str, list[float]]:
     """What the judges say of each set."""
     rows = []
     for part in maps.chunk(sets):
         seen = features(part)
-        far = frechet_distance(seen, judge.real)
-        rows.append({"distance": far} | judge.apart(seen))
+        rows.append({"distance": judge.distance(seen)} | judge.apart(seen))
     return {key: [round(row[key], 4) for row in rows] for key in COLUMNS}
 
 
@@ -88,11 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path, help="only printed without it")
-    parser.add_argument("--n", type=int, default=306, help="brains of a set")
+    parser.add_argument("--n", type=int, default=204, help="brains of a set")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast")
     asked = parser.parse_args()
     begin, run = time.perf_counter(), Run(asked.run)
-    judge = Judge(run, asked.n)
+    judge = Likeness(run, asked.n)
     floor = scored(judge, judge.others, 1)
     print(f"{'':18s}", *(f"{key:>16s}" for key in COLUMNS))
     rows = {}
