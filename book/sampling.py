@@ -1,7 +1,7 @@
 """Quality against steps and against seconds, for every sampler: the stored table of chapter 12.
 
 Each sampler makes brains from the same noises at the same heights, and is scored against the true maps of the training
-slices. Half an hour on two cores with 500 brains, most of it DDPM. What is drawn is kept beside the table until
+slices, and told apart from decoded codes of these. Half an hour on two cores with 500 brains, most of it DDPM. What is drawn is kept beside the table until
 that is written, so that a stopped run goes on:
 
     python book/sampling.py runs/laptop --out book/results/sampling.json --bf16
@@ -27,6 +27,8 @@ from physldm.evaluation.generative import (
     features,
     frechet_distance,
     frechet_interval,
+    precision_recall,
+    told_apart,
 )
 from physldm.models import latent_shape
 from physldm.progress import progress
@@ -51,14 +53,14 @@ BRAINS = 16  # what the seconds are given for
 
 
 def starts(run: Run, number: int) -> tuple[Tensor, Tensor | None]:
-    """The noises of a batch ``[BATCH, C, h, w]``, and how high its slices lie (mm) where the network is told."""
+    """The noises of a batch ``[BATCH, C, h, w]``, and how high its slices lie (mm) where the network is told: as high as
+    slices of training do."""
     draw = torch.Generator().manual_seed(1000 * SEED + number)
     noise = torch.randn(BATCH, *latent_shape(run.config), generator=draw)
     if not run.config.unet.height:
         return noise, None
     known = run.store.heights(run.store.slices("train"))
-    share = torch.rand(BATCH, generator=draw)
-    return noise, known.min() + share * (known.max() - known.min())
+    return noise, known[torch.randint(len(known), (BATCH,), generator=draw)]
 
 
 @torch.inference_mode()
@@ -148,37 +150,73 @@ def decoded(run: Run, n: int) -> Tensor:
     return torch.cat(maps)
 
 
-class Judge:
-    """Scores sets of brains against the training slices' true maps.
+class Likeness:
+    """How features of sets of brains lie to those of the training slices' true maps, and of decoded codes of training slices.
+
+    What decoded codes are made of no VAE has blurred more or less than what is drawn. What two sets of them give, the
+    second being ``others``, is the best that there is.
+    """
+
+    def __init__(self, run: Run, n: int):
+        store = run.store
+        slices = store.slices("train")
+        self.real = features(store.array("maps", slices))
+        both = decoded(run, min(2 * n, len(slices)))
+        self.codes, self.others = features(both[::2]), both[1::2]
+
+    def distance(self, seen: Tensor) -> float:
+        return frechet_distance(seen, self.real)
+
+    def apart(self, seen: Tensor) -> dict[str, float]:
+        """How they are told from those of as many decoded codes."""
+        n = min(len(seen), len(self.codes))
+        seen, codes = (_spread(x, n) for x in (seen, self.codes))
+        precision, recall = precision_recall(seen, codes)
+        return {
+            "auc": told_apart(seen, codes),
+            "precision": precision,
+            "recall": recall,
+        }
+
+
+class Judge(Likeness):
+    """Scores sets of brains.
 
     ``size`` is how many slices the held-out subjects have. Fewer samples look farther away, so a larger set is scored
     whole and, as ``fid_small``, in sets of that size (their mean).
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, n: int):
+        super().__init__(run, n)
         store = run.store
-        true = store.array("maps", store.slices("train"))
         self.size = len(store.slices("heldout"))
-        self.real = features(true)
         self.classifier = TissueClassifier(store)
         self.dice = self.classifier.dice(store)
-        self.medians = self.classifier.medians(true)
+        self.medians = self.classifier.medians(
+            store.array("maps", store.slices("train"))
+        )
 
     def score(self, maps: Tensor) -> dict[str, float]:
         seen = features(maps)
         small = seen.split(self.size)
         if len(small[-1]) < self.size and len(small) > 1:
             small = small[:-1]
-        distances = [frechet_distance(s, self.real) for s in small]
+        distances = [self.distance(s) for s in small]
+        row = {
+            "n": len(maps),
+            "fid": self.distance(seen),
+            "fid_small": sum(distances) / len(distances),
+        }
         tissue = {
             key: 100 * (value / self.medians[key] - 1)
             for key, value in self.classifier.medians(maps).items()
         }
-        return {
-            "n": len(maps),
-            "fid": frechet_distance(seen, self.real),
-            "fid_small": sum(distances) / len(distances),
-        } | tissue
+        return row | self.apart(seen) | tissue
+
+
+def _spread(x: Tensor, n: int) -> Tensor:
+    """``n`` rows, evenly spread."""
+    return x[torch.linspace(0, len(x) - 1, n).round().long()]
 
 
 def fingerprint(run: Run, bf16: bool) -> str:
@@ -214,7 +252,7 @@ def main() -> None:
     )
     asked = parser.parse_args()
     run = Run(asked.run)
-    judge = Judge(run)
+    judge = Judge(run, asked.n)
     store = run.store
     parts = asked.out.with_name(
         f"{asked.out.name}.{fingerprint(run, asked.bf16)}"
@@ -224,7 +262,7 @@ def main() -> None:
     floor = {
         "held out": store.array("maps", store.slices("heldout")),
         "held out, rebuilt": rebuilt(run),
-        "training, decoded": decoded(run, min(asked.n, judge.real.shape[0])),
+        "training, decoded": judge.others,
     }
     rows, intervals = {}, {}
     for name in SAMPLERS:

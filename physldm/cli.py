@@ -29,6 +29,10 @@ STACK = (
     "up, and structures that slant do not"
 )
 SCORED = "heldout; or choose, those that settings are chosen by, which writes no metrics.json"
+UNKIND = (
+    "also scan the subjects less kindly than the phantom does, a minute or two: tissues mixed as signals, a gain for each scan, "
+    "more noise"
+)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -129,6 +133,7 @@ def evaluate(
     data: StoreFolder = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
     split: Annotated[Scored, typer.Option(help=SCORED)] = "heldout",
+    unkind: Annotated[bool, typer.Option("--unkind", help=UNKIND)] = False,
 ) -> None:
     """Score a run on its held-out subjects, and write metrics.json into the run; with --data on those of another store.
 
@@ -137,11 +142,11 @@ def evaluate(
     """
     from physldm.data.slices import SliceStore
     from physldm.evaluation import evaluate as scores_of
-    from physldm.evaluation.scores import as_text
+    from physldm.evaluation.tables import as_text
     from physldm.runs import Run
 
     opened = Run(run)
-    scores = scores_of(opened, SliceStore(data) if data else None, split)
+    scores = scores_of(opened, SliceStore(data) if data else None, split, unkind)
     text = json.dumps(scores, indent=1) + "\n"
     for file in (None if data or split == "choose" else run / "metrics.json", json_file):
         if file:

@@ -126,7 +126,7 @@ def test_sample_writes_a_stack_of_slices_where_they_lie(smoke_run, tmp_path, run
 
 @pytest.mark.slow
 def test_evaluate_writes_the_contracted_keys(own_run, tmp_path, run_cli):
-    assert run_cli("evaluate", "--run", own_run, "--json", tmp_path / "scores.json")[0] == 0
+    assert run_cli("evaluate", "--run", own_run, "--json", tmp_path / "scores.json", "--unkind")[0] == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores == json.loads((own_run / "metrics.json").read_text())
     metrics = ("mse", "mae", "psnr", "ms_ssim")
@@ -138,10 +138,16 @@ def test_evaluate_writes_the_contracted_keys(own_run, tmp_path, run_cli):
         mean = np.mean([scores[f"{key}.{c}"] for c in ("T1w", "T2w", "FLAIR")])
         assert scores[key] == pytest.approx(mean)
     assert scores["paper.psnr.T1w"] != scores["paper.psnr"]
-    for who in ("truth", "class_median"):
+    for who in ("truth", "class_median", "own_median"):
         for p in ("pd", "t1", "t2"):
             assert scores[f"{who}.{p}_mdape"] > 0
             assert all(scores[f"{who}.{p}_mdape.{t}"] > 0 for t in ("wm", "gm", "csf"))
+    for p, t in product(("pd", "pd_smooth", "t1", "t2"), ("wm", "gm")):
+        assert -1 <= scores[f"truth.{p}_correlation.{t}"] <= 1 and scores[f"truth.{p}_mdape.{t}"] > 0
+    for way, p, t in product(
+        ("usual", "signals", "gains_10", "noise_3", "all"), ("pd", "t1", "t2"), ("wm", "gm")
+    ):
+        assert scores[f"unkind.{way}.{p}_mdape.{t}"] > 0
     for kind, p, t in product(
         ("protocols", "protocols_edge", "protocols_new"), ("pd", "t1", "t2"), ("wm", "gm")
     ):

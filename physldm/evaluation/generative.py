@@ -6,6 +6,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from physldm.data.anatomy import CLASSES
@@ -103,6 +108,60 @@ def frechet_interval(
     ]
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
+
+
+def told_apart(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"], folds: int = 5) -> float:
+    """How well a logistic regression tells two sets of features apart (Lopez-Paz and Oquab 2017: classifier two-sample test).
+
+    Each part of both sets is judged by a classifier that has learned from the others. Parts are cut in the order of the
+    rows, so slices of one person that follow each other are not learned from to judge the rest of him. Compare sets of equal
+    size, and with what two sets of one kind give: few samples of many features are told apart worse.
+
+    Args:
+        a: one set, a row a sample.
+        b: the other.
+        folds: in how many parts they are cut.
+
+    Returns:
+        The area under the ROC curve: the share of pairs, one of each set, that are put in the right order. 0.5 where nothing
+        tells them apart, 1 where everything does.
+
+    Raises:
+        ValueError: features of different length, or a set with fewer samples than parts.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < folds:
+        raise ValueError(
+            f"a, b: found shapes {tuple(a.shape)}, {tuple(b.shape)}, expected [N, D], [M, D] with N, M of at least {folds}"
+        )
+    rows, which = torch.cat([a, b]).numpy(), np.repeat([0, 1], [len(a), len(b)])
+    judge = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
+    said = cross_val_predict(judge, rows, which, cv=folds, method="decision_function")
+    return float(roc_auc_score(which, said))
+
+
+def precision_recall(
+    drawn: Float[Tensor, "N D"], real: Float[Tensor, "M D"], neighbours: int = 3
+) -> tuple[float, float]:
+    """The shares of drawn samples among the real ones, and of real among the drawn (Kynkäänniemi et al. 2019).
+
+    A sample is among others if it is no farther from one of them than that one's third neighbour of its own kind. Low
+    precision: much is drawn that is not real. Low recall: much that is real is never drawn.
+
+    Args:
+        drawn: features, a row a sample.
+        real: features of as many real ones, better.
+        neighbours: which neighbour bounds.
+
+    Returns:
+        Precision and recall, 0 to 1.
+    """
+
+    def among(points: Tensor, others: Tensor) -> float:
+        # the nearest of all is a sample itself
+        reach = torch.cdist(others, others).kthvalue(neighbours + 1, dim=1).values
+        return (torch.cdist(points, others) <= reach).any(1).double().mean().item()
+
+    return among(drawn, real), among(real, drawn)
 
 
 class TissueClassifier:

@@ -17,25 +17,37 @@ from .contrasts import code_shift, gain_field, subset_psnr, unseen_psnr, with_ga
 from .image import fixed_protocol, paper_protocol
 from .protocols import protocol_scores
 from .scores import mdape, mean_of_rows
-from .tissue import brain_mask, class_median_maps, class_medians, relative_errors
+from .tissue import (
+    brain_mask,
+    class_median_maps,
+    class_medians,
+    correlations,
+    own_median_maps,
+    relative_errors,
+)
+from .unkind import unkind_scores
 
 
 @torch.inference_mode()
-def evaluate(run: Run, store: SliceStore | None = None, split: Scored = "heldout") -> dict[str, float]:
+def evaluate(
+    run: Run, store: SliceStore | None = None, split: Scored = "heldout", unkind: bool = False
+) -> dict[str, float]:
     """Reconstruction and truth scores, each a mean over sessions (medians over their voxels).
 
     Args:
         run: to score.
         store: by default the run's own.
         split: whose sessions: ``heldout``, or ``choose``, those that settings are chosen by.
+        unkind: whether they are scanned less kindly, too: :func:`physldm.evaluation.unkind.unkind_scores`.
 
     Returns:
         ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``; ``fixed`` is the mean of its contrasts,
         ``paper`` scores them together, in slices that have all scans of their session); where truth is known
-        ``truth.t1_mdape`` (also per tissue, ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``share.*`` the % of
+        ``truth.t1_mdape`` (also per tissue, ``truth.t1_mdape.wm``), ``class_median.*`` alike, ``own_median.*`` of who knows
+        the person's own medians, ``truth.t1_correlation.wm`` of found and true inside pure tissue, ``share.*`` the % of
         brain voxels scored as a tissue; ``subset.T1w+FLAIR.psnr.T2w``, from every subset of the scans; where the truth
-        makes one tissue a voxel ``unseen.psnr``, of contrasts that nobody trained on, and ``shift``, how far a code
-        moves with the protocol; and ``protocols.t1_mdape.wm.median`` and ``.worst`` of 25 protocols that are drawn as
+        makes one tissue a voxel ``truth.pd_smooth_*``, of PD with the coil's field divided out, ``unseen.psnr``, of
+        contrasts that nobody trained on, and ``shift``, how far a code moves with the protocol; and ``protocols.t1_mdape.wm.median`` and ``.worst`` of 25 protocols that are drawn as
         training may draw them, ``protocols_edge`` of 10 at the ends of that, ``protocols_new`` of 5 with a sequence that
         no training sees, see :func:`physldm.evaluation.protocols.protocol_scores`. In sessions where it is not,
         ``fixed`` compares with the measured scan, where there is signal.
@@ -50,7 +62,7 @@ def evaluate(run: Run, store: SliceStore | None = None, split: Scored = "heldout
         raise InputError(
             f"{store.folder}: spacing: found {store.spacing} mm, expected {run.config.data.spacing} mm as in {run.folder}"
         )
-    medians = _training_medians(store)
+    medians = _training_medians(store, store.partial_volume)
     bar = progress(sessions, desc="evaluating", unit="session")
     rows = [_session(vae, store, session, medians) for session in bar]
     scores = mean_of_rows(rows)
@@ -59,24 +71,39 @@ def evaluate(run: Run, store: SliceStore | None = None, split: Scored = "heldout
         scores[f"fixed.{metric}"] = _mean(found)
     if unseen := [v for k, v in scores.items() if k.startswith("unseen.psnr.")]:
         scores["unseen.psnr"] = _mean(unseen)
-    if store.partial_volume == "properties":
-        true = [s for s in sessions if store.has_truth(s) and all(store.protocol(s))]
-        scores |= protocol_scores(lambda batch: _maps(vae, batch), store, true)
+    scores |= _other_scans(run, store, sessions, unkind)
     scores["sessions"] = len(rows)
     return dict(sorted(scores.items()))
 
 
-def _training_medians(store: SliceStore) -> torch.Tensor | None:
+def _other_scans(run: Run, store: SliceStore, sessions: list[int], unkind: bool) -> dict[str, float]:
+    """The same people scanned in other ways than they were, where the truth makes one tissue a voxel."""
+    if store.partial_volume != "properties":
+        return {}
+    vae, true = run.vae, [s for s in sessions if store.has_truth(s) and all(store.protocol(s))]
+    scores = protocol_scores(lambda batch: _maps(vae, batch), store, true)
+    if unkind:
+        medians = _training_medians(store, "signals")
+        scores |= unkind_scores(lambda batch: _rebuilt(vae, batch), store, run.config, true, medians)
+    return scores
+
+
+def _training_medians(store: SliceStore, partial_volume: str) -> torch.Tensor | None:
     """What the class-median predictor fills in, from the training subjects whose maps are known."""
     known = [s for s in store.sessions("train") if store.has_truth(s)]
     if not known:
         return None
     slices = np.concatenate([store.of_session(s) for s in known])
-    return class_medians(*(store.array(a, slices) for a in ("maps", "fractions")), store.partial_volume)
+    return class_medians(*(store.array(a, slices) for a in ("maps", "fractions")), partial_volume)
 
 
 def _maps(vae: PhysicsVAE, batch: Batch) -> torch.Tensor:
     return vae(batch.images, batch.acquisitions, batch.mask).scanner_maps
+
+
+def _rebuilt(vae: PhysicsVAE, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    output = vae(batch.images, batch.acquisitions, batch.mask)
+    return output.scanner_maps, output.reconstruction
 
 
 def _paper(pred: torch.Tensor, scans: torch.Tensor, of: str = "") -> dict[str, float]:
@@ -93,6 +120,7 @@ def _session(
     slices = store.of_session(session)
     batch = store.batch(slices)
     output = vae(batch.images, batch.acquisitions, batch.mask)
+    maps = output.scanner_maps
     has_truth = store.has_truth(session)
     if not has_truth:
         target, inside = batch.images, batch.images.amax(1) > 0.1 * output.scale.amax(1)[:, None, None]
@@ -116,14 +144,35 @@ def _session(
         return row
     if store.partial_volume == "properties":
         field = gain_field(target, truth, batch.acquisitions)
-        row |= unseen_psnr(output.scanner_maps, truth, field, inside) | code_shift(
-            vae, with_gain(truth, field)
-        )
-    predictions = {"truth": output.scanner_maps}
+        scanned = with_gain(truth, field)
+        row |= unseen_psnr(maps, truth, field, inside) | code_shift(vae, scanned)
+        row |= _without_field(maps, scanned, fractions)
+    return row | _truth(maps, truth, fractions, medians, store.partial_volume)
+
+
+def _truth(
+    maps: torch.Tensor,
+    truth: torch.Tensor,
+    fractions: torch.Tensor,
+    medians: torch.Tensor | None,
+    partial_volume: str,
+) -> dict[str, float]:
+    """How far the maps are from the truth, and those who only know the tissue, of all people or of this one."""
+    predictions = {"truth": maps, "own_median": own_median_maps(truth, fractions)}
     if medians is not None:
         predictions["class_median"] = class_median_maps(fractions, medians)
-    for name, maps in predictions.items():
-        errors = relative_errors(maps, truth, fractions, store.partial_volume)
+    row = {f"truth.{key}": value for key, value in correlations(maps, truth, fractions).items()}
+    for name, found in predictions.items():
+        errors = relative_errors(found, truth, fractions, partial_volume)
         row |= {f"{name}.{key}": value for key, value in mdape(errors).items()}
+    voxels = int(brain_mask(fractions).sum())
     scored = {key.removeprefix("t1."): len(e) for key, e in errors.items() if key.startswith("t1.")}
-    return row | {f"share.{tissue}": 100 * n / int(inside.sum()) for tissue, n in scored.items() if n}
+    return row | {f"share.{tissue}": 100 * n / voxels for tissue, n in scored.items() if n}
+
+
+def _without_field(maps: torch.Tensor, scanned: torch.Tensor, fractions: torch.Tensor) -> dict[str, float]:
+    """PD against the true one under the coil's field, which is what the scans have: as if it were divided out of both."""
+    found = mdape(relative_errors(maps, scanned, fractions)) | correlations(maps, scanned, fractions)
+    return {
+        f"truth.{key.replace('pd_', 'pd_smooth_')}": v for key, v in found.items() if key.startswith("pd_")
+    }

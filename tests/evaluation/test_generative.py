@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
+from scipy.stats import norm
 
 from physldm.data import make_subject
 from physldm.data.slices import add_session, close_store
@@ -14,7 +15,9 @@ from physldm.evaluation.generative import (
     features,
     frechet_distance,
     frechet_interval,
+    precision_recall,
     scans,
+    told_apart,
 )
 from physldm.runs import Run
 
@@ -76,6 +79,48 @@ def test_a_bootstrap_interval_holds_the_distance_of_a_new_draw():
     # the spread of the distance itself: Monte Carlo
     assert high - low == pytest.approx(np.quantile(new, 0.975) - np.quantile(new, 0.025), rel=0.4)
     assert frechet_distance(drawn(1000, zero + 0.4, root, 3), real) > high
+
+
+@pytest.mark.parametrize("away", [0.0, 0.7, 2.0])
+def test_bell_curves_are_told_apart_as_well_as_they_can_be(away):
+    """The best rule for two bell curves of one width is linear: its AUC is Φ(d/√2), d their distance in widths."""
+    root, zero = torch.eye(3).double(), torch.zeros(3).double()
+    mean = torch.tensor([away, 0, 0]).double()
+    found = told_apart(drawn(3000, zero, root, 1), drawn(3000, mean, root, 2))
+    # in units of a classifier's own no feature counts for more because it is larger
+    scaled = told_apart(*(1000 * drawn(3000, m, root, s) for m, s in ((zero, 1), (mean, 2))))
+    assert found == pytest.approx(norm.cdf(away / np.sqrt(2)), abs=0.02)
+    assert scaled == pytest.approx(found, abs=1e-3)
+
+
+def test_nobody_is_judged_by_who_has_learned_from_him(unchecked):
+    """As many features as samples: whoever judges what he has learned tells any two sets apart."""
+    root, zero = torch.eye(200).double(), torch.zeros(200).double()
+    one, other = drawn(100, zero, root, 1), drawn(100, zero, root, 2)
+    assert told_apart(one, other) == pytest.approx(0.5, abs=0.12)  # three standard errors of an AUC
+    for bad in (one[:4], one[:, :4], one[0]):
+        with pytest.raises(ValueError, match="a, b: found shapes"):
+            told_apart(one, bad)
+
+
+def test_precision_is_of_what_is_drawn_and_recall_of_what_is_real():
+    """Two towns far apart: who draws in one of them draws nothing wrong, and half of what there is."""
+    root, far = torch.eye(2).double(), torch.tensor([100.0, 0]).double()
+    here, there = drawn(200, 0 * far, root, 1), drawn(200, far, root, 2)
+    both = torch.cat([here, there])
+    again = drawn(200, 0 * far, root, 3)
+    precision, recall = precision_recall(again, both)
+    assert precision > 0.9 and recall == pytest.approx(0.5, abs=0.05)
+    assert precision_recall(both, again) == (recall, precision)
+    assert precision_recall(there, here) == (0, 0) and precision_recall(here, here) == (1, 1)
+
+
+def test_who_lies_farther_than_the_third_neighbour_is_not_among_them():
+    """On a line at 0, 1, 2, …, 9: of an end the third neighbour is 3 away, inside 2."""
+    real = torch.arange(10.0).double()[:, None]
+    for place, inside in ((-2.9, 1), (-3.1, 0), (12.1, 0), (4.5, 1)):
+        point = torch.full((6, 1), place).double() + 1e-6 * torch.arange(6)[:, None]
+        assert precision_recall(point, real)[0] == inside
 
 
 def test_features_tell_brains_from_brains_with_shuffled_voxels(smoke_run):

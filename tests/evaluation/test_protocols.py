@@ -10,7 +10,6 @@ from physldm.data import CLASSES
 from physldm.data.protocols import FAMILIES, LATEST, LEFT_OUT, OF, USUAL
 from physldm.data.slices import add_session, close_store
 from physldm.evaluation.protocols import draw_table, protocol_scores, read_table, write_table
-from physldm.evaluation.scores import as_text
 from physldm.physics import CONTRASTS, SEQUENCES, Acquisition, AcquisitionBatch, signal
 
 KINDS = {"protocols": 25, "protocols_edge": 10, "protocols_new": 5}
@@ -181,16 +180,3 @@ def test_5_have_one_scan_that_no_training_sees_beside_two_usual_ones():
             assert taken == scan if contrast == where else any(f.covers(taken) for f in usual[contrast])
     left = {scan.sequence for _, scan in LEFT_OUT}
     assert len(left) == 5 and not any(SEQUENCES[name].unitless for name in left)
-
-
-def test_people_read_other_protocols_as_a_table():
-    scores = {f"protocols.{p}_mdape.{t}.{of}": v for p in ("pd", "t1", "t2") for t in ("wm", "gm")
-              for of, v in (("median", 3.14), ("worst", 27.2))}  # fmt: skip
-    text = as_text({"fixed.psnr": 29.0, "truth.t1_mdape": 3.0, **scores})
-    lines = text.splitlines()
-    assert (
-        lines[0].split() == ["fixed.psnr", "29"] and lines[1] == "" and lines[2].startswith("truth.t1_mdape")
-    )
-    assert [line.split()[-6:] for line in lines[-2:]] == [["3.1", "(27.2)"] * 3] * 2
-    assert "wm" in lines[-2] and "gm" in lines[-1] and len(lines) == 7
-    assert as_text({"fixed.psnr": 29.0}).splitlines() == [lines[0]]

@@ -1,5 +1,7 @@
 """The report on brains of two flat tissues, whose scores are known."""
 
+import math
+
 import pytest
 import torch
 
@@ -7,6 +9,8 @@ from physldm.data import CLASSES
 from physldm.data.slices import add_session, close_store
 from physldm.errors import InputError
 from physldm.evaluation import evaluate
+from physldm.evaluation.contrasts import gain_field, with_gain
+from physldm.evaluation.report import _truth, _without_field
 from physldm.physics import Acquisition, AcquisitionBatch, signal
 from physldm.runs import Run
 
@@ -77,3 +81,45 @@ def test_other_protocols_are_scored_where_one_tissue_a_voxel_is_the_truth(
     for key in other:
         assert found[key.replace("worst", "median")] <= found[key.replace("median", "worst")]
     assert list(found) == sorted(found)
+
+
+@pytest.mark.parametrize("store", ["brains"], indirect=True)
+def test_the_own_median_is_right_where_a_person_s_tissues_are_flat(untrained_run, store):
+    """But for PD, which has an edge; and a map is correlated with no flat truth."""
+    found = evaluate(Run(untrained_run), store)
+    for tissue in ("wm", "gm"):
+        for p in ("t1", "t2"):
+            assert found[f"own_median.{p}_mdape.{tissue}"] == pytest.approx(0, abs=1e-3)
+        assert f"truth.t1_correlation.{tissue}" not in found
+        assert -1 <= found[f"truth.pd_correlation.{tissue}"] <= 1
+    assert not [key for key in found if key.startswith("unkind")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", ["brains"], indirect=True)
+def test_people_are_scanned_less_kindly_when_asked_for(untrained_run, store):
+    found = evaluate(Run(untrained_run), store, unkind=True)
+    assert found["unkind.class_median.t1_mdape.wm"] == pytest.approx(100 * (1 - 1 / 1.25), rel=1e-3)
+    assert found["unkind.usual.t1_mdape.wm"] == pytest.approx(found["truth.t1_mdape.wm"], rel=0.05)
+    assert found["unkind.usual.psnr"] == pytest.approx(found["fixed.psnr"], abs=0.5)
+
+
+@pytest.mark.parametrize("store", ["scans"], indirect=True)
+def test_pd_has_the_coil_s_field_divided_out(store):
+    """Whoever finds PD times the field exactly is right but for the field, which is then known."""
+    slices = store.of_session(3)
+    clean, truth, fractions = (store.array(a, slices) for a in ("clean", "maps", "fractions"))
+    field = 900 * torch.exp(0.1 * torch.linspace(-1, 1, 80)).expand(1, 112, 80)
+    taken = AcquisitionBatch.repeat(PROTOCOL, 1)
+    scanned = with_gain(truth, gain_field(field[:, None] * clean, truth, taken))
+    found = _without_field(with_gain(truth, 3 * field), scanned, fractions)
+    assert set(found) >= {
+        "truth.pd_smooth_mdape",
+        "truth.pd_smooth_mdape.wm",
+        "truth.pd_smooth_correlation.gm",
+    }
+    assert max(v for key, v in found.items() if "mdape" in key) < 1e-3
+    assert found["truth.pd_smooth_correlation.gm"] == pytest.approx(1, abs=1e-4)
+    # left in, it is an error: of white matter on one side its median, exp(0.05) off the middle
+    plain = _truth(with_gain(truth, field), truth, fractions, None, "properties")
+    assert plain["truth.pd_mdape.wm"] == pytest.approx(100 * (1 - math.exp(-0.05)), rel=0.05)
