@@ -61,7 +61,7 @@ def refined(
 
     def session_loss() -> float:
         """The sum over slices, so that a slice's steps are the same whoever is with it; and its slopes."""
-        total, z.grad, own.grad = 0.0, torch.zeros_like(z), torch.zeros_like(own)
+        total, slopes = 0.0, [torch.zeros_like(z), torch.zeros_like(own)]
         for part, start in zip(parts, starts, strict=True):
             gains = centred(own, there)
             o, maps, made = vae.explain(z[part], start.log_gain + gains, acquisitions[part])
@@ -71,8 +71,9 @@ def refined(
                 # ½ Σ (g/σ)²
                 value = value + PULL * (gains / spread).square().sum() / 2
             total += len(part) * value.item()
-            for x, slope in zip((z, own), torch.autograd.grad(len(part) * value, (z, own)), strict=True):
-                x.grad += slope
+            more = torch.autograd.grad(len(part) * value, (z, own))
+            slopes = [a + b for a, b in zip(slopes, more, strict=True)]
+        z.grad, own.grad = slopes
         return total
 
     ways = [{"params": [z], "lr": RATE}, {"params": [own], "lr": GAIN_RATE if spread else 0.0}]
