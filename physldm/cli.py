@@ -165,8 +165,8 @@ def reconstruct(
     gain: Annotated[
         Gain | None,
         typer.Option(
-            help="each: estimate one per scan; common: one per session; none: the run was trained on such scans. "
-            "By default none after training on measured scans, else each"
+            help="each: estimate one per scan, which refining moves; common: one per session; none: the run was trained on "
+            "such scans. By default none after training on measured scans, else each"
         ),
     ] = None,
     effective_te: Annotated[float, typer.Option(min=0.01, max=0.2, help="see physldm prepare")] = 0.1,
@@ -174,7 +174,8 @@ def reconstruct(
         int,
         typer.Option(
             min=0,
-            help="steps on the code of each slice that bring its maps nearer to the scans; 0: the encoder's guess",
+            help="steps on each slice's code, and with --gain each on each scan's gain, that bring the maps nearer to the "
+            "scans; 0: the encoder's guess",
         ),
     ] = 20,
 ) -> None:

@@ -44,7 +44,7 @@ class Reconstruction(NamedTuple):
 
     Attributes:
         maps: ``[S, 3, H, W]``: PD (about 1 in CSF), T1 (s), T2 (s); 0 where no scan has tissue.
-        gains: scanner units per unit of PD that each contrast's scan was taken to have.
+        gains: scanner units per unit of PD that each contrast's scan was taken to have, or was found to have by refining.
     """
 
     maps: Float[Tensor, "S 3 H W"]
@@ -64,7 +64,7 @@ def reconstruct_dataset(
         out: a new or empty folder.
         gain: see :func:`reconstruct_session`.
         effective_te: seconds; see :func:`physldm.data.sessions.find_sessions`.
-        refine: steps on the code of each slice; see :meth:`physldm.runs.Run.reconstruct`.
+        refine: steps on the code of each slice; see :meth:`physldm.runs.Run.explain`.
 
     Raises:
         InputError: the run has no VAE, ``out`` has files in it, or no scan can be used.
@@ -239,32 +239,28 @@ def reconstruct_session(
     Args:
         run: a trained run.
         reading: the scans on the run's grid, at least one.
-        gain: see :func:`session_gains`; by default see :func:`default_gain`.
-        refine: see :meth:`physldm.runs.Run.reconstruct`.
+        gain: see :func:`session_gains`; by default see :func:`default_gain`. With ``each`` refining moves the gains, too.
+        refine: see :meth:`physldm.runs.Run.explain`.
 
     Raises:
         InputError: the run has no VAE, or a gain cannot be estimated.
     """
-    gains = session_gains(reading, run.config.data.spacing, gain or default_gain(run))
+    gain = gain or default_gain(run)
+    gains = session_gains(reading, run.config.data.spacing, gain)
     scans = at_usual_gain(reading, gains)
     tissue = torch.stack([tissue_of(stack) for stack in reading.stacks.values()]).any(0)
     there = tissue & (scans > 0).any(1)
-    maps = _reconstruct(run, scans, reading.acquisitions, refine)
-    return Reconstruction(in_units_of_pd(maps) * there[:, None], gains)
-
-
-def _reconstruct(
-    run: Run, scans: Float[Tensor, "S 3 H W"], acquisitions: Sequence[Acquisition | None], refine: int
-) -> Float[Tensor, "S 3 H W"]:
-    """The run's maps of each slice by the scans that reach it; 0 where none does."""
     reach = scans.flatten(2).any(2)
-    maps = torch.zeros(len(scans), 3, *scans.shape[2:])
-    for pattern in reach.unique(dim=0):
-        here = (reach == pattern).all(1)
-        if pattern.any():
-            there = [a if p else None for a, p in zip(acquisitions, pattern, strict=True)]
-            maps[here] = run.reconstruct(scans[here], there, refine=refine)
-    return maps
+    some, maps = reach.any(1), torch.zeros(len(scans), 3, *scans.shape[2:])
+    maps[some], factors = run.explain(
+        scans[some],
+        reading.acquisitions,
+        reach[some],
+        refine=refine,
+        spread=run.gain_spread if gain == "each" else 0.0,
+    )
+    gains = {c: gains[c] * factors[CONTRASTS.index(c)].item() for c in gains}
+    return Reconstruction(in_units_of_pd(maps) * there[:, None], gains)
 
 
 def misfit_of(reading: Reading, found: Reconstruction, spacing: int) -> dict[str, float]:

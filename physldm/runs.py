@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physldm.config import Config, preset_name, read_config
 from physldm.data.population import phantom_fingerprint, phantom_store, scanned_anew
 from physldm.data.protocols import DRAWN, Family
+from physldm.data.scanning import TUNING
 from physldm.data.slices import ABSENT, SliceStore
 from physldm.diffusion import dpm_solver, guided, log_snr_timesteps, make_schedule
 from physldm.diffusion.samplers import Callback, Model
@@ -27,7 +28,6 @@ from physldm.progress import progress, say
 from physldm.weights import architecture, load_weights
 
 AT_ONCE = 16  # slices
-REFINED_AT_ONCE = 4  # slices; gradients take memory, and more are no faster
 
 
 def open_run(folder: Path | str | None = None) -> Run:
@@ -145,8 +145,6 @@ class Run:
                     values.append(float(row["value"]))
         return curves
 
-    @torch.inference_mode(False)
-    @torch.no_grad()
     def reconstruct(
         self,
         scans: Float[Tensor, "S N H W"],
@@ -159,24 +157,47 @@ class Run:
         Args:
             scans: T1w, T2w, FLAIR in scanner units.
             acquisitions: how each was taken; None where it is absent.
-            refine: at most so many steps that bring each slice's code nearer to its scans, with a bar; see
-                :func:`physldm.models.refine.refined`.
+            refine: see :meth:`explain`.
         """
-        present = torch.tensor([[a is not None for a in acquisitions]])
-        row = [a or ABSENT for a in acquisitions]
-        maps = []
-        with progress(
-            total=len(scans), desc="refining", unit="slice", leave=False, disable=not refine
-        ) as bar:
-            for part in scans.split(REFINED_AT_ONCE if refine else AT_ONCE):
-                told = AcquisitionBatch.repeat(row, len(part)), present.expand(len(part), -1)
-                if refine:
-                    code = refined(self.vae, part, *told, self.config.loss, refine)
-                else:
-                    code, _ = self.vae.encode(part, *told)
-                maps.append(self.vae.decode(code))
-                bar.update(len(part))
-        return torch.cat(maps)
+        present = torch.tensor([[a is not None for a in acquisitions]]).expand(len(scans), -1)
+        return self.explain(scans, acquisitions, present, refine=refine, spread=self.gain_spread)[0]
+
+    @property
+    def gain_spread(self) -> float:
+        """SD of the logarithm of a scan's own gain in training; 0 where no scan had one."""
+        data = self.config.data
+        return TUNING if scanned_anew(data) else data.sequence_gain_sd
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def explain(
+        self,
+        scans: Float[Tensor, "S N H W"],
+        acquisitions: Sequence[Acquisition | None],
+        present: Bool[Tensor, "S N"],
+        *,
+        refine: int = 0,
+        spread: float = 0.0,
+    ) -> tuple[Float[Tensor, "S 3 H W"], Float[Tensor, " N"]]:
+        """The maps of a session's slices, as :meth:`reconstruct` gives them, and by which factor each scan was found to be
+        brighter than it was said to be, 1 without refining.
+
+        Args:
+            scans: T1w, T2w, FLAIR in scanner units.
+            acquisitions: how each was taken; any where it is absent.
+            present: which scans reach which slices, at least one each.
+            refine: at most so many steps that bring each slice's code nearer to its scans, and with it the gains of all
+                slices' scans, with a bar; see :func:`physldm.models.refine.refined`.
+            spread: see there; 0 leaves the gains.
+        """
+        told = AcquisitionBatch.repeat([a or ABSENT for a in acquisitions], len(scans))
+        log_gains = torch.zeros(len(acquisitions))
+        parts = [range(len(scans))[first : first + AT_ONCE] for first in range(0, len(scans), AT_ONCE)]
+        if refine:
+            codes, log_gains = refined(self.vae, scans, told, present, self.config.loss, refine, spread)
+        else:
+            codes = torch.cat([self.vae.encode(scans[p], told[p], present[p])[0] for p in parts])
+        return torch.cat([self.vae.decode(codes[p]) for p in parts]), log_gains.exp()
 
     def model(self, heights: Float[Tensor, " n"] | None = None, guidance: float = 0.0) -> Model:
         """What a sampler asks: the network's answer at ``(x_t [n, C, h, w], t [n])``, for slices at these heights.

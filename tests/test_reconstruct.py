@@ -189,6 +189,27 @@ def test_slices_that_a_scan_does_not_reach_are_made_of_the_others(reading, smoke
     torch.testing.assert_close(both[45:60][where], alone[45:60][where])
 
 
+def test_gains_that_are_found_by_refining_are_told_and_the_misfit_is_by_them(reading, smoke_run, monkeypatch):
+    run, asked = Run(smoke_run), []
+    brain = average_brain(2)[0] * torch.tensor([GAIN, 1.0, 1.0])[:, None, None]
+
+    def explain(run, scans, acquisitions, present, *, refine, spread):
+        asked.append((refine, spread))
+        reached = brain[reading.stacks["T1w"].flatten(1).any(1)]
+        return reached, torch.tensor([1.25, 0.8, 1.0])
+
+    monkeypatch.setattr(Run, "explain", explain)
+    monkeypatch.setattr(Run, "gain_spread", 0.1)
+    for gain, spread in (("each", 0.1), ("common", 0.0), ("none", 0.0)):
+        told, found = session_gains(reading, 2, gain), reconstruct_session(run, reading, gain, 7)
+        assert asked[-1] == (7, spread)
+        assert found.gains["T1w"] == pytest.approx(1.25 * told["T1w"])
+        assert found.gains["T2w"] == pytest.approx(0.8 * told["T2w"])
+    # the average brain explains its own scans at the gains that were put in, which are those told
+    misfit = misfit_of(reading, reconstruct_session(run, reading, "each", 7), 2)
+    assert misfit == {"T1w": pytest.approx(25, abs=0.1), "T2w": pytest.approx(20, abs=0.1)}
+
+
 def test_what_a_protocol_can_know_is_the_inverse_of_a_matrix_of_slopes():
     """Eq. 1 in numpy, its slopes by differences, and the covariance of least squares weighed by each scan's noise."""
     tissue = {"wm": (0.70, 0.85, 0.070), "gm": (0.82, 1.45, 0.085), "csf": (1.00, 4.2, 1.9)}

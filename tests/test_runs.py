@@ -133,6 +133,28 @@ def test_maps_are_the_decoded_mean_unless_steps_are_asked_for(untrained_run):
     assert misfit(stepped) < 0.98 * misfit(expected)
 
 
+def test_gains_move_as_far_as_training_showed_them_to(untrained_run):
+    """``usual`` scans nobody at a gain of its own unless it is told to, ``any`` by TUNING."""
+    run = Run(untrained_run)
+    for settings, spread in (
+        (["data.protocols=usual"], 0.0),
+        (["data.protocols=usual", "data.sequence_gain_sd=0.3"], 0.3),
+        (["data.protocols=any"], 0.1),
+    ):
+        run.config = load_preset("smoke", settings)
+        assert run.gain_spread == spread
+    scans = 300 * torch.rand(2, 3, 112, 80, generator=torch.Generator().manual_seed(0))
+    protocol = [Acquisition("mprage", tr=2.4, ti=1.0), Acquisition("spin_echo", te=0.1, tr=3.2), None]
+    present = torch.tensor([[True, True, False]] * 2)
+    free, found = run.explain(scans, protocol, present, refine=3, spread=0.1)
+    assert found[0] != 1 and found.prod().item() == pytest.approx(1, abs=1e-5) and found[2] == 1
+    torch.testing.assert_close(run.reconstruct(scans, protocol, refine=3), free)
+    run.config = load_preset("smoke", ["data.protocols=usual"])
+    fixed, found = run.explain(scans, protocol, present, refine=3)
+    torch.testing.assert_close(run.reconstruct(scans, protocol, refine=3), fixed)
+    assert torch.equal(found, torch.ones(3)) and not torch.allclose(fixed, free, rtol=1e-3)
+
+
 def test_brains_lie_anywhere_between_the_lowest_and_the_highest_slice(untrained_run, monkeypatch):
     run, seen = Run(untrained_run), []
     run.ldm.span.copy_(torch.tensor([70.0, 110.0]))
