@@ -14,7 +14,7 @@ from physldm.data.population import phantom_store
 from physldm.draws import Step, Who
 from physldm.models import PhysicsVAE
 from physldm.models.losses import vae_loss
-from physldm.training.engine import Learner
+from physldm.training.engine import Ahead, Learner
 from physldm.training.vae_stage import draw_step
 
 from .bar import Bar, seconds
@@ -38,11 +38,11 @@ def bars() -> list[Bar]:
 
 
 def _step(learner: Learner, config, store):
-    number = count()
+    number, drawn_for = count(), Ahead(lambda step: draw_step(store, config, step))
 
     def step() -> None:
         n = next(number)
-        output, targets, weight = draw_step(store, config, Step(0, Who.VAE, n)).through(learner)
+        output, targets, weight = drawn_for(Step(0, Who.VAE, n)).through(learner)
         learner.learn(vae_loss(output, targets, weight, config.loss)[0], 1e-4, n)
 
     return step

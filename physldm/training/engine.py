@@ -7,7 +7,8 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -26,6 +27,7 @@ LOG_EVERY = 20
 # With Adam's usual 0.9 a critic takes several times as many steps to tell anything.
 CRITIC_BETAS = (0.5, 0.999)
 M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
 Loss = Callable[["Learner", Step], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -144,6 +146,32 @@ class RunLog:
 
     def close(self) -> None:
         self.events.close()
+
+
+class Ahead(Generic[T]):
+    """Draws what the next step needs while the network still learns from this one's, on a thread of its own. What is drawn
+    follows from the step alone, so the numbers are those of drawing it when it is asked for; an error is raised then, too.
+
+    Args:
+        draw: what is drawn for a step.
+    """
+
+    def __init__(self, draw: Callable[[Step], T]):
+        self._draw, self._pool = draw, ThreadPoolExecutor(1, "ahead")
+        self._drawn: dict[Step, Future[T]] = {}
+
+    def __call__(self, step: Step) -> T:
+        """What ``step`` needs; begins to draw for the one after it."""
+        drawn, after = self._drawn.get(step), replace(step, number=step.number + 1)
+        found = drawn.result() if drawn else self._draw(step)
+        self._drawn = {after: self._pool.submit(self._draw, after)}
+        return found
+
+    def __enter__(self) -> Ahead[T]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)

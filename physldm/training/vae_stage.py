@@ -24,7 +24,7 @@ from physldm.models.perceptual import Lpips
 from physldm.models.vae import VaeOutput
 from physldm.physics import AcquisitionBatch
 
-from .engine import Critic, Training
+from .engine import Ahead, Critic, Training
 
 
 def subsets(mask: Bool[Tensor, "B N"], further: float, draw: torch.Generator) -> Bool[Tensor, "B N"]:
@@ -126,7 +126,7 @@ def train_vae(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
     seen: dict[str, Tensor] = {}  # the last step's images, for the critic
 
     def loss(model, step):
-        drawn = draw_step(store, config, step).to(fabric.device)
+        drawn = drawn_for(step).to(fabric.device)
         output, targets, weight = drawn.through(model)
         if discriminator:
             made = output.reconstruction.detach()
@@ -150,4 +150,5 @@ def train_vae(folder: Path, config: Config, store: SliceStore, fabric: Fabric) -
 
     critic = Critic(discriminator, critic_loss, config.loss.discriminator_lr) if discriminator else None
     training = Training("vae", folder, config, fabric, module, critic)
-    training.run(config.vae_stage.total_steps(len(store.slices("train")), fabric.world_size), loss)
+    with Ahead(lambda step: draw_step(store, config, step)) as drawn_for:
+        training.run(config.vae_stage.total_steps(len(store.slices("train")), fabric.world_size), loss)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -14,8 +15,10 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 
 from physldm.config import StageConfig, load_preset, read_config
+from physldm.draws import Step, Who
+from physldm.errors import InputError
 from physldm.runs import Run
-from physldm.training.engine import CRITIC_BETAS, Critic, Learner, Training, learning_rate
+from physldm.training.engine import CRITIC_BETAS, Ahead, Critic, Learner, Training, learning_rate
 from physldm.weights import architecture, load_tensors
 
 
@@ -164,3 +167,32 @@ def test_a_gradient_that_is_not_finite_is_told_and_changes_nothing(clip):
     with pytest.raises(FloatingPointError, match=r"^step 3: the norm of the gradient is inf$"):
         learner.learn(value, 0.1, 3)
     assert module.value.tolist() == [0.0, 1.0]
+
+
+def test_drawing_ahead_gives_what_each_step_would_have_drawn():
+    """One step after another, one twice and one out of order; on the second thread from the second step on."""
+    threads = []
+
+    def draw(step):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return torch.randn(3, generator=step.draw())
+
+    steps = [Step(5, Who.VAE, number, rank=1, world=2) for number in (0, 1, 2, 2, 7, 8)]
+    with Ahead(draw) as ahead:
+        found = [ahead(step) for step in steps]
+    assert all(torch.equal(x, torch.randn(3, generator=s.draw())) for x, s in zip(found, steps, strict=True))
+    assert threads[0] and sum(threads) == 3  # the first, the one that came twice, the one out of order
+
+
+def test_an_error_of_drawing_ahead_is_raised_by_its_own_step():
+    def draw(step):
+        if step.number == 2:
+            raise InputError("maps.npy: missing")
+        return step.number
+
+    with Ahead(draw) as ahead:
+        assert [ahead(Step(0, Who.VAE, number)) for number in (0, 1)] == [0, 1]
+        with pytest.raises(InputError, match=r"maps\.npy: missing"):
+            ahead(Step(0, Who.VAE, 2))
+    with Ahead(draw) as ahead:  # the last step of a training: nobody asks for the one after it
+        assert ahead(Step(0, Who.VAE, 1)) == 1
