@@ -151,10 +151,10 @@ def decoded(run: Run, n: int) -> Tensor:
 
 
 class Likeness:
-    """How features of sets of brains lie to those of the training slices' true maps, and of decoded codes of training slices.
+    """Compares features of brains with those of the training slices' true maps, and of decoded codes of these slices.
 
-    What decoded codes are made of no VAE has blurred more or less than what is drawn. What two sets of them give, the
-    second being ``others``, is the best that there is.
+    Codes that are decoded are blurred by the VAE as drawn ones are, so what tells the two apart is the sampler's. Half of
+    them are the reference; the other half, ``others``, says what two sets of one kind give.
     """
 
     def __init__(self, run: Run, n: int):
@@ -168,7 +168,7 @@ class Likeness:
         return frechet_distance(seen, self.real)
 
     def apart(self, seen: Tensor) -> dict[str, float]:
-        """How they are told from those of as many decoded codes."""
+        """How well they are told from as many decoded codes."""
         n = min(len(seen), len(self.codes))
         seen, codes = (_spread(x, n) for x in (seen, self.codes))
         precision, recall = precision_recall(seen, codes)

@@ -1,9 +1,9 @@
 """Where DPM-Solver++ should stop, by two judges that do not agree: the Fréchet distance, and a classifier.
 
-Brains are drawn from the same noises at the same heights with each stop, in two sets. A distance alone is no judge: it is
-small where drawn brains are blurred as the VAE blurs, and the classifier then tells them apart the more easily. Each judge
-says of a stop how many times as bad it is as the one it likes best, in distance, and in what the AUC has beyond chance. The
-stop that is chosen is the one whose worse judge is the kindest. Five minutes on one core:
+Brains are drawn from the same noises at the same heights with each stop, in two sets, which tell luck from a difference.
+For each judge a stop is so many times as bad as the one it likes best: in its distance, or in what its AUC has beyond that
+of two sets of decoded training codes. The stop that is chosen is the one whose worse judge is the kindest. Five minutes on
+one core:
 
     python book/stops.py runs/laptop --out book/results/stops.json --bf16
 

@@ -113,9 +113,9 @@ def frechet_interval(
 def told_apart(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"], folds: int = 5) -> float:
     """How well a logistic regression tells two sets of features apart (Lopez-Paz and Oquab 2017: classifier two-sample test).
 
-    Each part of both sets is judged by a classifier that has learned from the others. Parts are cut in the order of the
-    rows, so slices of one person that follow each other are not learned from to judge the rest of him. Compare sets of equal
-    size, and with what two sets of one kind give: few samples of many features are told apart worse.
+    Each part of both sets is judged by a classifier that has learned from the other parts. Parts are cut in the order of
+    the rows: where these go person by person, hardly anybody is judged by what was learned from himself. Few samples of
+    many features are told apart worse, so compare sets of equal size, and hold the AUC against that of two sets of one kind.
 
     Args:
         a: one set, a row a sample.
