@@ -16,7 +16,7 @@ from .anatomy import anatomies, anatomy_fingerprint, check_anatomies
 from .bids import new_dataset, start_dataset, write_fractions, write_maps, write_volume
 from .json_files import write_json
 from .phantom import Subject, make_subject
-from .protocols import HEADER_TE
+from .protocols import HEADER_TE, USUAL
 from .sequence_names import MADE_HERE
 from .slices import FORMAT, SliceStore, add_session, close_store, has_session
 
@@ -39,11 +39,13 @@ def _one_head_after_another(heads: Sequence[str]) -> Iterator[int]:
 
 
 def phantom_fingerprint(config: DataConfig, seed: int) -> str:
-    """What a phantom store's content depends on: the settings, the seed and the anatomies themselves."""
-    heads = [anatomy_fingerprint(name) for name in anatomies(config.anatomy)]
-    text = json.dumps(
-        [FORMAT, seed, config.model_dump(mode="json", exclude={"anatomy"}), heads], sort_keys=True
+    """What a phantom store's content depends on: the settings, the seed, the anatomies themselves, how they are scanned."""
+    heads, scanned = (
+        [anatomy_fingerprint(name) for name in anatomies(config.anatomy)],
+        [str(f) for f in USUAL],
     )
+    settings = config.model_dump(mode="json", exclude={"anatomy"})
+    text = json.dumps([FORMAT, seed, settings, heads, scanned], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from physldm.data.protocols import T2W, T2W_TE
 from physldm.data.slices import Batch
 from physldm.models import PhysicsVAE
 from physldm.models.encoder import scale_images
@@ -15,7 +16,8 @@ from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch, signal
 
 from .image import fixed_psnr
 
-# Contrasts that no preset trains on: another TI, (almost) no weighting, fat's null, a gradient echo.
+# Contrasts that nobody takes as usual: another TI, (almost) no weighting, fat's null, a gradient echo. Where training draws
+# ``any`` protocol, MPRAGEs with the first one's TI are among them.
 # Fat's null: 1 − 2 exp(−TI/T1) + exp(−TR/T1) = 0 at TR 4 s for fat's T1 of TISSUES.
 UNSEEN = {
     "T1w, TI 0.7 s": Acquisition("mprage", tr=2.4, ti=0.7),
@@ -30,7 +32,7 @@ EITHER_WAY = {
         Acquisition("mprage", te=0.0032, tr=2.4, ti=1.0),
         Acquisition("mprage", te=0.003, tr=2.3, ti=0.9),
     ),
-    "T2w": (Acquisition("spin_echo", te=0.09, tr=3.2), Acquisition("spin_echo", te=0.12, tr=3.2)),
+    "T2w": tuple(Acquisition("tse", T2W, effective_te=te) for te in T2W_TE),
     "FLAIR": (
         Acquisition("flair", te=0.091, tr=9.0, ti=2.5),
         Acquisition("flair", te=0.076, tr=9.0, ti=2.5),
