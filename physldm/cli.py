@@ -134,6 +134,12 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
     split: Annotated[Scored, typer.Option(help=SCORED)] = "heldout",
     unkind: Annotated[bool, typer.Option("--unkind", help=UNKIND)] = False,
+    refine: Annotated[
+        int,
+        typer.Option(
+            min=0, help="steps on the code of each slice, as reconstruct takes; scores the guess by default"
+        ),
+    ] = 0,
 ) -> None:
     """Score a run on its held-out subjects, and write metrics.json into the run; with --data on those of another store.
 
@@ -146,9 +152,9 @@ def evaluate(
     from physldm.runs import Run
 
     opened = Run(run)
-    scores = scores_of(opened, SliceStore(data) if data else None, split, unkind)
+    scores = scores_of(opened, SliceStore(data) if data else None, split, unkind, refine)
     text = json.dumps(scores, indent=1) + "\n"
-    for file in (None if data or split == "choose" else run / "metrics.json", json_file):
+    for file in (None if data or refine or split == "choose" else run / "metrics.json", json_file):
         if file:
             with writing(file, "a file to write to"):
                 file.write_text(text, encoding="utf-8")

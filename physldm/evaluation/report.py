@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from physldm.config import Scored
 from physldm.data.slices import Batch, SliceStore
 from physldm.errors import InputError
-from physldm.models import PhysicsVAE
+from physldm.models.refine import refined
+from physldm.models.vae import VaeOutput
 from physldm.physics import CONTRASTS
 from physldm.progress import progress
 from physldm.runs import Run
@@ -28,9 +31,13 @@ from .tissue import (
 from .unkind import unkind_scores
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(
-    run: Run, store: SliceStore | None = None, split: Scored = "heldout", unkind: bool = False
+    run: Run,
+    store: SliceStore | None = None,
+    split: Scored = "heldout",
+    unkind: bool = False,
+    refine: int = 0,
 ) -> dict[str, float]:
     """Reconstruction and truth scores, each a mean over sessions (medians over their voxels).
 
@@ -39,6 +46,8 @@ def evaluate(
         store: by default the run's own.
         split: whose sessions: ``heldout``, or ``choose``, those that settings are chosen by.
         unkind: whether they are scanned less kindly, too: :func:`physldm.evaluation.unkind.unkind_scores`.
+        refine: at most so many steps on every code before it is decoded, see :func:`physldm.models.refine.refined`;
+            ``subset.*``, ``shift.*`` and ``unkind.*`` stay with the encoder's guess.
 
     Returns:
         ``paper.*`` and ``fixed.*`` (also per contrast, ``fixed.psnr.T1w``; ``fixed`` is the mean of its contrasts,
@@ -55,7 +64,8 @@ def evaluate(
     Raises:
         InputError: the split has no session, or the store's slices have another voxel size than the run's.
     """
-    vae, store = run.vae, store or run.store  # what is wrong with either is said before any bar is drawn
+    run.check()  # what is wrong with either is said before any bar is drawn
+    store = store or run.store
     if not (sessions := store.sessions(split)):
         raise InputError(f"{store.folder}: split: found no session of {split}, expected at least one")
     if store.spacing != run.config.data.spacing:
@@ -64,27 +74,29 @@ def evaluate(
         )
     medians = _training_medians(store, store.partial_volume)
     bar = progress(sessions, desc="evaluating", unit="session")
-    rows = [_session(vae, store, session, medians) for session in bar]
+    rows = [_session(run, store, session, medians, refine) for session in bar]
     scores = mean_of_rows(rows)
     for metric in ("mse", "mae", "psnr", "ms_ssim"):
         found = [scores[f"fixed.{metric}.{c}"] for c in CONTRASTS if f"fixed.{metric}.{c}" in scores]
         scores[f"fixed.{metric}"] = _mean(found)
     if unseen := [v for k, v in scores.items() if k.startswith("unseen.psnr.")]:
         scores["unseen.psnr"] = _mean(unseen)
-    scores |= _other_scans(run, store, sessions, unkind)
+    scores |= _other_scans(run, store, sessions, unkind, refine)
     scores["sessions"] = len(rows)
     return dict(sorted(scores.items()))
 
 
-def _other_scans(run: Run, store: SliceStore, sessions: list[int], unkind: bool) -> dict[str, float]:
+def _other_scans(
+    run: Run, store: SliceStore, sessions: list[int], unkind: bool, refine: int
+) -> dict[str, float]:
     """The same people scanned in other ways than they were, where the truth makes one tissue a voxel."""
     if store.partial_volume != "properties":
         return {}
-    vae, true = run.vae, [s for s in sessions if store.has_truth(s) and all(store.protocol(s))]
-    scores = protocol_scores(lambda batch: _maps(vae, batch), store, true)
+    true = [s for s in sessions if store.has_truth(s) and all(store.protocol(s))]
+    scores = protocol_scores(lambda batch: _explained(run, batch, refine).scanner_maps, store, true)
     if unkind:
         medians = _training_medians(store, "signals")
-        scores |= unkind_scores(lambda batch: _rebuilt(vae, batch), store, run.config, true, medians)
+        scores |= unkind_scores(lambda batch: _rebuilt(run, batch), store, run.config, true, medians)
     return scores
 
 
@@ -97,12 +109,20 @@ def _training_medians(store: SliceStore, partial_volume: str) -> torch.Tensor | 
     return class_medians(*(store.array(a, slices) for a in ("maps", "fractions")), partial_volume)
 
 
-def _maps(vae: PhysicsVAE, batch: Batch) -> torch.Tensor:
-    return vae(batch.images, batch.acquisitions, batch.mask).scanner_maps
+def _explained(run: Run, batch: Batch, refine: int) -> VaeOutput:
+    """What a run makes of scans: by its encoder's guess, or by the code that steps lead to from there."""
+    guess = run.vae(batch.images, batch.acquisitions, batch.mask)
+    if not refine:
+        return guess
+    given = batch.images, batch.acquisitions, batch.mask
+    code, own = refined(run.vae, *given, run.config.loss, refine, run.gain_spread)
+    log_gain = guess.log_gain + own
+    o, maps, made = run.vae.explain(code, log_gain, batch.acquisitions)
+    return replace(guess, mean=code, o=o, maps=maps, reconstruction=made, log_gain=log_gain)
 
 
-def _rebuilt(vae: PhysicsVAE, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    output = vae(batch.images, batch.acquisitions, batch.mask)
+def _rebuilt(run: Run, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    output = _explained(run, batch, refine=0)
     return output.scanner_maps, output.reconstruction
 
 
@@ -115,11 +135,11 @@ def _mean(values: list[float]) -> float:
 
 
 def _session(
-    vae: PhysicsVAE, store: SliceStore, session: int, medians: torch.Tensor | None
+    run: Run, store: SliceStore, session: int, medians: torch.Tensor | None, refine: int
 ) -> dict[str, float]:
-    slices = store.of_session(session)
+    slices, vae = store.of_session(session), run.vae
     batch = store.batch(slices)
-    output = vae(batch.images, batch.acquisitions, batch.mask)
+    output = _explained(run, batch, refine)
     maps = output.scanner_maps
     has_truth = store.has_truth(session)
     if not has_truth:
