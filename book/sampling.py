@@ -125,6 +125,7 @@ def rebuilt(run: Run) -> Tensor:
             run.reconstruct(
                 store.array("scans", store.of_session(session)),
                 store.protocol(session),
+                refine=0,
             )
             for session in store.sessions("heldout")
         ]

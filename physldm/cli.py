@@ -17,7 +17,7 @@ import typer
 from pydantic import ValidationError
 from typer.exceptions import Abort, TyperException
 
-from physldm.config import Gain, Mixture, Scored, Stage, presets
+from physldm.config import REFINE, Gain, Mixture, Scored, Stage, presets
 from physldm.errors import InputError, writing
 
 MIXING = (
@@ -183,7 +183,7 @@ def reconstruct(
             help="steps on each slice's code, and with --gain each on each scan's gain, that bring the maps nearer to the "
             "scans; 0: the encoder's guess",
         ),
-    ] = 20,
+    ] = REFINE,
 ) -> None:
     """Turn a subject's scans, any of T1w, T2w and FLAIR, into PD, T1 and T2 maps."""
     from physldm.reconstruct import reconstruct_dataset

@@ -19,6 +19,7 @@ Gain = Literal["each", "common", "none"]
 Stage = Literal["all", "vae", "ldm"]
 Protocols = Literal["usual", "any"]  # how training brains are scanned: as one study does, as scanners do
 Regressed = Literal[False, "session", "scan"]  # whose gain an encoder finds
+REFINE = 20  # steps on the code of a slice whose maps are asked for
 Scored = Literal["heldout", "choose"]  # those who are only scored, or those that settings are chosen by
 
 

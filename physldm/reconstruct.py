@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from physldm.box import box_affine
-from physldm.config import Gain
+from physldm.config import REFINE, Gain
 from physldm.data.alignment import Reading, read_session
 from physldm.data.bids import new_dataset, write_maps
 from physldm.data.foreground import tissue_of
@@ -52,7 +52,7 @@ class Reconstruction(NamedTuple):
 
 
 def reconstruct_dataset(
-    run: Run, bids: Path, out: Path, gain: Gain | None = None, effective_te: float = 0.1, refine: int = 0
+    run: Run, bids: Path, out: Path, gain: Gain | None = None, effective_te: float = 0.1, refine: int = REFINE
 ) -> None:
     """Maps of every session below ``bids`` as a BIDS derivative, there whole or not at all; says what it takes for what,
     what its protocol can know, and how well the maps explain the scans. The same stands in ``*_reconstruction.json``
@@ -64,7 +64,7 @@ def reconstruct_dataset(
         out: a new or empty folder.
         gain: see :func:`reconstruct_session`.
         effective_te: seconds; see :func:`physldm.data.sessions.find_sessions`.
-        refine: steps on the code of each slice; see :meth:`physldm.runs.Run.explain`.
+        refine: steps on the code of each slice, 0 for the encoder's guess; see :meth:`physldm.runs.Run.explain`.
 
     Raises:
         InputError: the run has no VAE, ``out`` has files in it, or no scan can be used.
@@ -232,7 +232,7 @@ def default_gain(run: Run) -> Gain:
 
 
 def reconstruct_session(
-    run: Run, reading: Reading, gain: Gain | None = None, refine: int = 0
+    run: Run, reading: Reading, gain: Gain | None = None, refine: int = REFINE
 ) -> Reconstruction:
     """The maps that a run finds for a session's scans.
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physldm.config import Config, preset_name, read_config
+from physldm.config import REFINE, Config, preset_name, read_config
 from physldm.data.population import phantom_fingerprint, phantom_store, scanned_anew
 from physldm.data.protocols import DRAWN, Family
 from physldm.data.scanning import TUNING
@@ -150,14 +150,14 @@ class Run:
         scans: Float[Tensor, "S N H W"],
         acquisitions: Sequence[Acquisition | None],
         *,
-        refine: int = 0,
+        refine: int = REFINE,
     ) -> Float[Tensor, "S 3 H W"]:
         """PD (scanner units), T1 (s) and T2 (s) of one brain's slices, from any of its scans.
 
         Args:
             scans: T1w, T2w, FLAIR in scanner units.
             acquisitions: how each was taken; None where it is absent.
-            refine: see :meth:`explain`.
+            refine: see :meth:`explain`; 0 for the encoder's guess.
         """
         present = torch.tensor([[a is not None for a in acquisitions]]).expand(len(scans), -1)
         return self.explain(scans, acquisitions, present, refine=refine, spread=self.gain_spread)[0]
