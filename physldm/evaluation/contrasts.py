@@ -16,8 +16,8 @@ from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch, signal
 
 from .image import fixed_psnr
 
-# Contrasts that nobody takes as usual: another TI, (almost) no weighting, fat's null, a gradient echo. Where training draws
-# ``any`` protocol, MPRAGEs with the first one's TI are among them.
+# Contrasts that nobody is scanned by who is scored: another TI, (almost) no weighting, fat's null, a gradient echo. Where
+# protocols are ``any`` training draws scans like the first, and never the others.
 # Fat's null: 1 − 2 exp(−TI/T1) + exp(−TR/T1) = 0 at TR 4 s for fat's T1 of TISSUES.
 UNSEEN = {
     "T1w, TI 0.7 s": Acquisition("mprage", tr=2.4, ti=0.7),
@@ -75,7 +75,7 @@ def unseen_psnr(
     field: Float[Tensor, "S H W"],
     inside: Bool[Tensor, "S H W"],
 ) -> dict[str, float]:
-    """``fixed.psnr`` of magnitudes of contrasts that nobody trained on: of the maps that were found, and the true ones.
+    """``fixed.psnr`` of magnitudes of contrasts that were not taken: of the maps that were found, and the true ones.
 
     Args:
         maps: found, PD in scanner units.
