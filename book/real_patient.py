@@ -32,7 +32,7 @@ from physldm.reconstruct import (
     reconstruct_session,
     session_gains,
 )
-from physldm.runs import Run, read_facts
+from physldm.runs import Run
 from physldm.show import show_images, show_maps
 
 # As remembered, not read at the source. What they do not say, trains and an effective TE, is filled in as everywhere.
@@ -137,7 +137,6 @@ def main() -> None:
     refined = misfit_of(reading, found["refined"], SPACING)
     content = {
         "command": f"python book/real_patient.py FOLDER runs/{run.folder.name}",
-        "data": read_facts(run.folder)["data_fingerprint"],
         "steps": STEPS,
         "acquisitions": [str(a) for a in reading.acquisitions],
         "notes": [*notes, *doubts(run, reading, refined, run.protocols())],

@@ -15,8 +15,7 @@ from physldm.physics import CONTRASTS, Acquisition, AcquisitionBatch, signal
 
 from .image import fixed_psnr
 
-# Contrasts that no study's usual three are: another TI, (almost) no weighting, fat's null, a gradient echo. Of them a run
-# that draws `any` protocols meets the first in training.
+# Contrasts that no preset trains on: another TI, (almost) no weighting, fat's null, a gradient echo.
 # Fat's null: 1 − 2 exp(−TI/T1) + exp(−TR/T1) = 0 at TR 4 s for fat's T1 of TISSUES.
 UNSEEN = {
     "T1w, TI 0.7 s": Acquisition("mprage", tr=2.4, ti=0.7),
