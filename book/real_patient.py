@@ -126,12 +126,12 @@ def main() -> None:
         "lesion": inside & lesions,
     }
     found = {
-        "guess": reconstruct_session(run, reading),
+        "guess": reconstruct_session(run, reading, refine=0),
         "refined": reconstruct_session(run, reading, refine=STEPS),
         "voxelwise fit": voxelwise(reading, session_gains(reading, SPACING)),
     }
     lies = {
-        "guess": reconstruct_session(run, lying),
+        "guess": reconstruct_session(run, lying, refine=0),
         "refined": reconstruct_session(run, lying, refine=STEPS),
     }
     refined = misfit_of(reading, found["refined"], SPACING)
