@@ -136,7 +136,7 @@ def main() -> None:
     }
     refined = misfit_of(reading, found["refined"], SPACING)
     content = {
-        "command": f"python book/real_patient.py FOLDER runs/{run.folder.name}",
+        "command": f"python book/real_patient.py FOLDER runs/{run.folder.name} --out {asked.out}",
         "steps": STEPS,
         "acquisitions": [str(a) for a in reading.acquisitions],
         "notes": [*notes, *doubts(run, reading, refined, run.protocols())],
