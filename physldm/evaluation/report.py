@@ -47,7 +47,7 @@ def evaluate(
         the person's own medians, ``truth.t1_correlation.wm`` of found and true inside pure tissue, ``share.*`` the % of
         brain voxels scored as a tissue; ``subset.T1w+FLAIR.psnr.T2w``, from every subset of the scans; where the truth
         makes one tissue a voxel ``truth.pd_smooth_*``, of PD with the coil's field divided out, ``unseen.psnr``, of
-        contrasts that are not among the three given, and ``shift``, how far a code moves with the protocol; and ``protocols.t1_mdape.wm.median`` and ``.worst`` of 25 protocols that are drawn as
+        contrasts that nobody trained on, and ``shift``, how far a code moves with the protocol; and ``protocols.t1_mdape.wm.median`` and ``.worst`` of 25 protocols that are drawn as
         training may draw them, ``protocols_edge`` of 10 at the ends of that, ``protocols_new`` of 5 with a sequence that
         no training sees, see :func:`physldm.evaluation.protocols.protocol_scores`. In sessions where it is not,
         ``fixed`` compares with the measured scan, where there is signal.
