@@ -119,7 +119,7 @@ def train(
 ) -> None:
     """Train the VAE and the latent diffusion model; go on where a stopped run ended.
 
-    On two cores the laptop preset takes about a quarter of an hour; the paper preset takes weeks without a GPU.
+    On two cores the laptop preset takes about twenty minutes; the paper preset takes weeks without a GPU.
     """
     from physldm.config import load_preset
     from physldm.training import train as train_run

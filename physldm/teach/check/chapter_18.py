@@ -92,9 +92,9 @@ def what_to_believe(answer: Iterable[str]) -> Verdict:
     """
     found = letters(answer, "abcd")
     if found == {"b", "d"}:
-        return Verdict(True, "And neither says that the fit is right: its gains were guessed.")
+        return Verdict(True, "And neither says that the maps are right: their gains were guessed.")
     if "a" in found:
-        return not_yet("a: what does the same network say of her grey matter, and of her lesions?")
+        return not_yet("a: how large was the misfit when the header lied?")
     if "c" in found:
         return not_yet("c: what did the estimate of the gains assume of her brain?")
     return not_yet("Compare the misfits; then ask whether smoothness was ever compared with anything.")
