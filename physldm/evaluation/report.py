@@ -72,6 +72,14 @@ def evaluate(
         raise InputError(
             f"{store.folder}: spacing: found {store.spacing} mm, expected {run.config.data.spacing} mm as in {run.folder}"
         )
+    scores = _as_scanned(run, store, sessions, refine)
+    scores |= _other_scans(run, store, sessions, unkind, refine)
+    scores["sessions"] = len(sessions)
+    return dict(sorted(scores.items()))
+
+
+def _as_scanned(run: Run, store: SliceStore, sessions: list[int], refine: int) -> dict[str, float]:
+    """Scores of the scans as the store has them: means over sessions, and over contrasts."""
     medians = _training_medians(store, store.partial_volume)
     bar = progress(sessions, desc="evaluating", unit="session")
     rows = [_session(run, store, session, medians, refine) for session in bar]
@@ -81,9 +89,7 @@ def evaluate(
         scores[f"fixed.{metric}"] = _mean(found)
     if unseen := [v for k, v in scores.items() if k.startswith("unseen.psnr.")]:
         scores["unseen.psnr"] = _mean(unseen)
-    scores |= _other_scans(run, store, sessions, unkind, refine)
-    scores["sessions"] = len(rows)
-    return dict(sorted(scores.items()))
+    return scores
 
 
 def _other_scans(

@@ -52,40 +52,60 @@ def refined(
         Of the codes on the way those of least loss; and the logarithms of the gains that go with them, 0 of scans that
         are not there.
     """
-    parts = alike(mask)
-    with torch.no_grad():
-        starts = [vae(images[p], acquisitions[p], mask[p]) for p in parts]
-    order = torch.tensor([row for part in parts for row in part]).argsort()
-    z = torch.cat([start.mean for start in starts])[order].requires_grad_()
-    own, there = torch.zeros(mask.shape[1], requires_grad=True), mask.any(0)
+    session = _Session(vae, images, acquisitions, mask, loss, spread)
+    z, own = session.guess().requires_grad_(), torch.zeros(mask.shape[1], requires_grad=True)
+    ways = [{"params": [z], "lr": RATE}, {"params": [own], "lr": GAIN_RATE if spread else 0.0}]
+    optimiser, values, best = torch.optim.Adam(ways), [], (z, own)
+    for _ in progress(range(steps + 1), desc="refining", unit="step", leave=False):
+        values.append(session.misfit(z, own))
+        if values[-1] == min(values):
+            best = z.detach().clone(), centred(own, session.there).detach()
+        if len(values) > PATIENCE and min(values[-PATIENCE:]) >= (1 - ENOUGH) * min(values[:-PATIENCE]):
+            break
+        optimiser.step()
+    return best
 
-    def session_loss() -> float:
-        """The sum over slices, so that a slice's steps are the same whoever is with it; and its slopes."""
+
+class _Session:
+    """The scans that codes and gains have to explain, a few slices at a time; see :func:`refined`."""
+
+    def __init__(
+        self,
+        vae: PhysicsVAE,
+        images: Float[Tensor, "S N H W"],
+        acquisitions: AcquisitionBatch,
+        mask: Bool[Tensor, "S N"],
+        loss: LossConfig,
+        spread: float,
+    ):
+        self.vae, self.loss, self.spread = vae, loss, spread
+        self.images, self.acquisitions, self.mask, self.there = images, acquisitions, mask, mask.any(0)
+        self.parts = alike(mask)
+        with torch.no_grad():
+            self.starts = [vae(images[p], acquisitions[p], mask[p]) for p in self.parts]
+
+    def guess(self) -> Float[Tensor, "S C h w"]:
+        """The encoder's means."""
+        order = torch.tensor([row for part in self.parts for row in part]).argsort()
+        return torch.cat([start.mean for start in self.starts])[order]
+
+    def misfit(self, z: Float[Tensor, "S C h w"], own: Float[Tensor, " N"]) -> float:
+        """The loss, and its slopes as gradients of ``z`` and ``own``. It is the sum over slices, so that a slice's steps are
+        the same whoever is with it."""
         total, slopes = 0.0, [torch.zeros_like(z), torch.zeros_like(own)]
-        for part, start in zip(parts, starts, strict=True):
-            gains = centred(own, there)
-            o, maps, made = vae.explain(z[part], start.log_gain + gains, acquisitions[part])
+        for part, start in zip(self.parts, self.starts, strict=True):
+            gains = centred(own, self.there)
+            o, maps, made = self.vae.explain(z[part], start.log_gain + gains, self.acquisitions[part])
             found = replace(start, mean=z[part], o=o, maps=maps, reconstruction=made)
-            value = vae_loss(found, images[part], mask[part], loss)[0]
-            if spread:
+            value = vae_loss(found, self.images[part], self.mask[part], self.loss)[0]
+            if self.spread:
                 # ½ Σ (g/σ)²
-                value = value + PULL * (gains / spread).square().sum() / 2
+                value = value + PULL * (gains / self.spread).square().sum() / 2
             total += len(part) * value.item()
             more = torch.autograd.grad(len(part) * value, (z, own))
             slopes = [a + b for a, b in zip(slopes, more, strict=True)]
         z.grad, own.grad = slopes
         return total
-
-    ways = [{"params": [z], "lr": RATE}, {"params": [own], "lr": GAIN_RATE if spread else 0.0}]
-    optimiser, values, best = torch.optim.Adam(ways), [], (z, own)
-    for _ in progress(range(steps + 1), desc="refining", unit="step", leave=False):
-        values.append(session_loss())
-        if values[-1] == min(values):
-            best = z.detach().clone(), centred(own, there).detach()
-        if len(values) > PATIENCE and min(values[-PATIENCE:]) >= (1 - ENOUGH) * min(values[:-PATIENCE]):
-            break
-        optimiser.step()
-    return best
 
 
 def alike(mask: Bool[Tensor, "S N"]) -> list[list[int]]:

@@ -7,7 +7,7 @@ import torch
 
 from physldm.config import load_preset
 from physldm.models import PhysicsVAE
-from physldm.models.encoder import REFERENCE, Encoder, protocol_effect, protocol_features
+from physldm.models.encoder import REFERENCE, TOLD, Encoder, protocol_effect, protocol_features
 from physldm.physics import SEQUENCES, Acquisition, AcquisitionBatch
 from physldm.physics.table import sequence
 
@@ -90,7 +90,8 @@ def test_a_vae_is_told_as_its_settings_say(kind):
 @pytest.mark.parametrize("preset", CODE)
 def test_a_scan_becomes_a_belief_about_a_code(preset):
     with torch.device("meta"):
-        encoder = Encoder(load_preset(preset).vae)
-        mean, log_var, log_gain = encoder(torch.empty(6, 1, *IMAGE[preset]), torch.empty(6, 6))
+        config = load_preset(preset).vae
+        told = torch.empty(6, TOLD[config.told][1])
+        mean, log_var, log_gain = Encoder(config)(torch.empty(6, 1, *IMAGE[preset]), told)
     assert mean.shape == log_var.shape == (6, *CODE[preset])
     assert log_gain.shape == (6,)

@@ -288,6 +288,8 @@ def test_what_becomes_of_a_scan_of_the_task_is_what_the_reader_of_sidecars_makes
         became = "refused"
     else:
         settings = {"EchoTime": found.te, "RepetitionTime": found.tr, "InversionTime": found.ti}
+        if found.effective_te != found.te:
+            settings["ContrastEquivalentEchoTime"] = found.effective_te
         read = {field: value for field, value in settings.items() if value}
         became = "taken" if read.items() <= sidecar.items() else "filled in"
     assert became == check.TRIAGE[letter]
