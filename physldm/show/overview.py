@@ -56,10 +56,11 @@ def show_overview(vae: PhysicsVAE, size: tuple[int, int] = (112, 80)) -> Figure:
     _box(axis, 70.5, 14.5, 13, 14, f"$e^{{o + b}}$\nPD, $T_1$, $T_2$\n{shape(out.maps)}", TISSUE)
     _arrow(axis, 83.5, 21.5, 85.5, 21.5)
     _box(axis, 85.5, 13, 10, 17, "signal\nequations", PHYSICS)
-    axis.text(18.5, 2.2, "how each was taken:\nTE, TR, TI", ha="center", va="center", fontsize=8)
+    told = {"numbers": "TE, TR, TI", "effect": "what its protocol does"}[vae.config.told]
+    axis.text(18.5, 2.2, f"how each was taken:\n{told}", ha="center", va="center", fontsize=8)
     if vae.config.adagn:
         _arrow(axis, 18.5, 3.9, 18.5, 6)
-    axis.text(90.5, 5.6, "how to scan:\nany TE, TR, TI", ha="center", va="center", fontsize=8)
+    axis.text(90.5, 5.6, "how to scan:\nany protocol", ha="center", va="center", fontsize=8)
     _arrow(axis, 90.5, 7.6, 90.5, 13)
     figure.subplots_adjust(0, 0, 1, 1)
     return figure
