@@ -16,7 +16,7 @@ import shlex
 from pathlib import Path
 
 import torch
-from physldm.config import load_preset
+from physldm.config import changes_of
 from physldm.data.files import whole
 from physldm.data.population import phantom_fingerprint
 from physldm.evaluation.protocols import protocol_scores
@@ -27,17 +27,11 @@ from physldm.runs import Run
 
 def command(run: Run) -> str:
     """What made the run's VAE: every setting in which it differs from its preset."""
-    config, words = run.config, []
-    asked = config.model_dump(mode="json")
-    preset = load_preset(config.preset).model_dump(mode="json")
-    for section, values in asked.items():
-        nested = isinstance(values, dict)
-        for key, value in values.items() if nested else [("", values)]:
-            usual = preset[section][key] if nested else preset[section]
-            if value != usual and section != "precision":  # the machine's
-                name = f"{section}.{key}" if nested else section
-                text = value if isinstance(value, str) else json.dumps(value)
-                words += ["--set", f"{name}={text}"]
+    config = run.config
+    changes = [
+        c for c in changes_of(config) if not c.startswith("precision=")
+    ]  # the machine's
+    words = [word for change in changes for word in ("--set", change)]
     if run.store.fingerprint != phantom_fingerprint(config.data, config.seed):
         words += ["--data", "runs/laptop/slices"]  # people of another seed
     folder = f"runs/{run.folder.name}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
 
-from physldm.config import Config, load_preset
+from physldm.config import Config, changes_of
 from physldm.data.population import phantom_store
 from physldm.errors import writing
 from physldm.evaluation import evaluate
@@ -75,20 +75,10 @@ def rows(seeds: Sequence[int]) -> list[Row]:
 
 def command(base: Config, seed: int) -> str:
     """What to type to make all rows of a seed: the preset, and every setting in which ``base`` differs from it."""
-    (asked, usual), words = (_flat(c.model_dump(mode="json")) for c in (base, load_preset(base.preset))), []
-    for key, value in asked.items():
-        if value != usual[key]:
-            words += ["--set", f"{key}={json.dumps(value)}"]
+    words = [word for change in changes_of(base) for word in ("--set", change)]
     return shlex.join(
         ["physldm", "ablate", "--out", "DIR", "--preset", base.preset, "--seed", str(seed), *words]
     )
-
-
-def _flat(values: Mapping, above: str = "") -> dict[str, object]:
-    found: dict[str, object] = {}
-    for key, value in values.items():
-        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return found
 
 
 def ablate(out: Path, base: Config, seeds: Sequence[int]) -> Iterator[dict]:

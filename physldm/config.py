@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -213,6 +214,23 @@ def read_config(file: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not TOML: {error}") from None
     return _validated(values, str(file))
+
+
+def changes_of(config: Config) -> list[str]:
+    """What ``config`` changes in its preset, as :func:`load_preset` takes it."""
+    asked, preset = (_flat(c.model_dump(mode="json")) for c in (config, load_preset(config.preset)))
+    return [
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in asked.items()
+        if value != preset[key]
+    ]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return found
 
 
 def _apply(values: dict[str, Any], change: str) -> None:

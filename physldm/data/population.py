@@ -40,10 +40,8 @@ def _one_head_after_another(heads: Sequence[str]) -> Iterator[int]:
 
 def phantom_fingerprint(config: DataConfig, seed: int) -> str:
     """What a phantom store's content depends on: the settings, the seed, the anatomies themselves, how they are scanned."""
-    heads, scanned = (
-        [anatomy_fingerprint(name) for name in anatomies(config.anatomy)],
-        [str(f) for f in USUAL],
-    )
+    heads = [anatomy_fingerprint(name) for name in anatomies(config.anatomy)]
+    scanned = [str(family) for family in USUAL]
     settings = config.model_dump(mode="json", exclude={"anatomy"})
     text = json.dumps([FORMAT, seed, settings, heads, scanned], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,5 @@
-"""The last word is the scans': the encoder guesses a code once; steps on the code alone bring its maps nearer to the scans."""
+"""The last word is the scans': the encoder guesses a code once; steps on the code, and on the gains of the scans, bring
+its maps nearer to them."""
 
 from __future__ import annotations
 

@@ -6,32 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from physldm.data import CLASSES
 from physldm.data.protocols import FAMILIES, LATEST, LEFT_OUT, OF, USUAL
-from physldm.data.slices import add_session, close_store
 from physldm.evaluation.protocols import draw_table, protocol_scores, read_table, write_table
-from physldm.physics import CONTRASTS, SEQUENCES, Acquisition, AcquisitionBatch, signal
+from physldm.physics import CONTRASTS, SEQUENCES, signal
+
+from .cases import GM, WM, two_people
 
 KINDS = {"protocols": 25, "protocols_edge": 10, "protocols_new": 5}
-PROTOCOL = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
 FIELD = 800.0, 1200.0  # of the two people
-WM, GM = (0.7, 0.85, 0.07), (0.8, 1.4, 0.09)
 
 
 @pytest.fixture
 def store(tmp_path):
-    """Two people of twelve slices: white matter left, grey matter right, the second of longer T1."""
-    fractions = torch.zeros(12, 4, 24, 40)
-    fractions[:, CLASSES.index("wm"), :, :20] = fractions[:, CLASSES.index("gm"), :, 20:] = 1.0
-    for number, field in enumerate(FIELD):
-        wm, gm = (torch.tensor(v)[:, None, None] for v in (WM, GM))
-        maps = torch.where(fractions[:, :1] > 0, wm, gm)
-        maps[:, 1] *= 1 + 0.1 * number
-        clean = field * signal(maps, AcquisitionBatch.repeat(PROTOCOL, 12))
-        arrays = {"scans": clean.abs(), "clean": clean, "maps": maps, "fractions": fractions}
-        add_session(tmp_path, f"sub-{number}", subject=f"{number}", source="", acquisitions=PROTOCOL,
-                    heights=range(12), arrays={k: v.numpy() for k, v in arrays.items()})  # fmt: skip
-    return close_store(tmp_path, {"sub-0": "heldout", "sub-1": "heldout"}, spacing=2, fingerprint="")
+    return two_people(tmp_path, 12, FIELD)
 
 
 class StandIn:

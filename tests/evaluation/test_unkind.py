@@ -6,16 +6,14 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from physldm.config import load_preset
-from physldm.data import CLASSES, make_subject
+from physldm.data import make_subject
 from physldm.data.population import phantom_store
-from physldm.data.slices import add_session, close_store
 from physldm.draws import keyed_draw
 from physldm.evaluation.tables import as_text
 from physldm.evaluation.unkind import WAYS, Anybody, unkind_scores
-from physldm.physics import Acquisition, AcquisitionBatch, signal
 
-PROTOCOL = [Acquisition.usual(name) for name in ("mprage", "spin_echo", "flair")]
-WM, GM = (0.7, 0.85, 0.07), (0.8, 1.4, 0.09)
+from .cases import GM, PROTOCOL, WM, two_people
+
 ERRORS = {f"{p}_mdape.{t}" for p in ("pd", "t1", "t2") for t in ("wm", "gm")}
 # a coil that hears one side better; PD that is found has it, and no scan is without
 FIELD = torch.linspace(800, 1200, 40)
@@ -23,18 +21,7 @@ FIELD = torch.linspace(800, 1200, 40)
 
 @pytest.fixture
 def store(tmp_path):
-    """Two people of four slices: white matter left, grey matter right, the second of longer T1."""
-    fractions = torch.zeros(4, 4, 24, 40)
-    fractions[:, CLASSES.index("wm"), :, :20] = fractions[:, CLASSES.index("gm"), :, 20:] = 1.0
-    for number in range(2):
-        wm, gm = (torch.tensor(v)[:, None, None] for v in (WM, GM))
-        maps = torch.where(fractions[:, :1] > 0, wm, gm)
-        maps[:, 1] *= 1 + 0.1 * number
-        clean = FIELD * signal(maps, AcquisitionBatch.repeat(PROTOCOL, 4))
-        arrays = {"scans": clean.abs(), "clean": clean, "maps": maps, "fractions": fractions}
-        add_session(tmp_path, f"sub-{number}", subject=f"{number}", source="", acquisitions=PROTOCOL,
-                    heights=range(4), arrays={k: v.numpy() for k, v in arrays.items()})  # fmt: skip
-    return close_store(tmp_path, {"sub-0": "heldout", "sub-1": "heldout"}, spacing=2, fingerprint="")
+    return two_people(tmp_path, 4, [FIELD, FIELD])
 
 
 class StandIn:
